@@ -77,6 +77,19 @@ class ConfigError(InputError):
         self.refusals = refusals
 
 
+def plural(count: int, word: str, verb: str = "") -> str:
+    """A count with its noun, and the verb behind it.
+
+    Example:
+      >>> plural(1, "gap"), plural(3000, "family"), plural(1, "image", "are")
+      ('1 gap', '3,000 families', '1 image is')
+    """
+    one = {"are": "is", "have": "has"}
+    noun = word[:-1] + "ies" if word.endswith("y") else f"{word}s"
+    words = f"1 {word} {one.get(verb, verb)}" if count == 1 else f"{count:,} {noun} {verb}"
+    return words.rstrip()
+
+
 def nearest(name: object, known: Iterable[object]) -> str:
     """The known name that is most like a given one, "" where none is.
 

@@ -143,7 +143,7 @@ def test_arrays_make_a_cohort():
 
 
 def test_a_patient_in_two_groups_is_in_none():
-    with pytest.warns(UserWarning, match=r"sex: 1 patients have several groups \(2 images\)"):
+    with pytest.warns(UserWarning, match=r"sex: 1 patient has several groups \(2 images\)"):
         cohort = fr.arrays(images(3), groups={"sex": ["f", "m", "m"]}, patient=["p", "p", "q"])
     assert cohort.table["sex"].isna().tolist() == [True, True, False]
 

@@ -1,7 +1,7 @@
 import pytest
 
 from fairrecon_jax.physics import describe
-from fairrecon_jax.types import Attribute, Cell, CohortSpec, Task, level_name
+from fairrecon_jax.types import Attribute, Cell, CohortSpec, Task, level_name, plural
 
 
 @pytest.fixture
@@ -92,3 +92,10 @@ def test_a_level_as_it_stands_in_names(level, name):
 def test_a_cell_in_tables_in_words_and_as_a_file(cell, variant, title, stem):
     assert (cell.variant, cell.title, cell.stem) == (variant, title, stem)
     assert cell.is_mitigated is (variant != "none")
+
+
+def test_one_of_a_thing_is_told_in_the_singular():
+    assert plural(1, "patient", "have") == "1 patient has"
+    assert plural(1, "patient") == "1 patient"
+    assert plural(0, "study", "are") == "0 studies are"
+    assert plural(1200, "image", "lie") == "1,200 images lie"

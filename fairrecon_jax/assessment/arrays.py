@@ -13,7 +13,7 @@ import pandas as pd
 
 from fairrecon_jax import metrics
 from fairrecon_jax.runtime.precision import shortest
-from fairrecon_jax.types import CROSS, CohortSpec, InputError
+from fairrecon_jax.types import CROSS, CohortSpec, InputError, plural
 
 CELL = ["level", "reconstructor", "mitigation"]
 REQUIRED = ("example_id", "patient_id", "split", "level", "reconstructor")
@@ -157,7 +157,7 @@ def _arrange(
     shared = np.intersect1d(patient[split == "val"], patient[split == "test"])
     if shared.size:
         raise InputError(
-            f"{shared.size} patients are in 'val' and in 'test', e.g. "
+            f"{plural(shared.size, 'patient', 'are')} in 'val' and in 'test', e.g. "
             f"{patient_names[shared[0]]!r}; split by patient"
         )
     columns = {}

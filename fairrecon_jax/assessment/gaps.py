@@ -22,7 +22,7 @@ from fairrecon_jax.inference.intersections import Shrunk, shrink_intersections
 from fairrecon_jax.inference.permutation import PermutationNull
 from fairrecon_jax.inference.published import CAUTION, Published
 from fairrecon_jax.metrics.conventions import Convention
-from fairrecon_jax.types import Array
+from fairrecon_jax.types import Array, plural
 
 PRIMARY = "eodd"
 RATES = ("specificity", "sensitivity")
@@ -261,7 +261,11 @@ def shrunk_rows(
                 continue
             own, patients = float(shrunk.own[k, y, g]), float(changes.counted[1][k, y, g])
             alone = changes.counted[0][k, y, g] == 0
-            judged = "judged alone too" if alone else f"not judged alone ({patients:.0f} patients)"
+            judged = (
+                "judged alone too"
+                if alone
+                else f"not judged alone ({plural(round(patients), 'patient')})"
+            )
             rows.append(
                 {
                     **BLANK,

@@ -14,6 +14,7 @@ from fairrecon_jax.assessment.rows import Row, cell_fields, version_rows
 from fairrecon_jax.assessment.units import JudgedUnits
 from fairrecon_jax.inference.permutation import PermutationNull
 from fairrecon_jax.metrics import IMAGE_METRICS
+from fairrecon_jax.types import plural
 
 
 def add_image_quality(context: Context) -> None:
@@ -58,7 +59,7 @@ def _add_quality(
     for k, cell in enumerate(context.study.cells):
         fields = {**cell_fields(context.study, cell), "unit": "image", "attribute": grouping.name}
         excluded = (
-            f"{infinite[k]} images equal their originals (infinite) and were left out"
+            f"{plural(int(infinite[k]), 'image')} equal to the original (infinite) left out"
             if infinite[k]
             else ""
         )

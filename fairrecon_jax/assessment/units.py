@@ -11,7 +11,7 @@ import pandas as pd
 
 from fairrecon_jax import metrics
 from fairrecon_jax.assessment.arrays import SAME_SCORE, Grouping, Study
-from fairrecon_jax.types import Aggregation, InputError, Task
+from fairrecon_jax.types import Aggregation, InputError, Task, plural
 
 
 class JudgedUnits(NamedTuple):
@@ -186,7 +186,7 @@ def _per_patient(images: JudgedUnits, aggregation: Aggregation) -> JudgedUnits:
     label, conflicts = agreed(images.label, np.nan)
     notes = [images.note] if images.note else []
     notes += (
-        [f"{conflicts} patients have images with different labels and were left out"]
+        [f"{plural(conflicts, 'patient')} with images of different labels left out"]
         if conflicts
         else []
     )
@@ -194,7 +194,10 @@ def _per_patient(images: JudgedUnits, aggregation: Aggregation) -> JudgedUnits:
     for g in images.groupings:
         value, conflicts = agreed(g.code, -1)
         notes += (
-            [f"{conflicts} patients with images in several groups of {g.name} count as unknown"]
+            [
+                f"{plural(conflicts, 'patient')} with images in several groups of {g.name} taken "
+                "as unknown"
+            ]
             if conflicts
             else []
         )

@@ -18,7 +18,7 @@ from fairrecon_jax.data.cohort import GIVEN_SPLIT
 from fairrecon_jax.data.stratify import stratify
 from fairrecon_jax.runtime.atomic import write_atomic
 from fairrecon_jax.runtime.text import look_alikes
-from fairrecon_jax.types import CohortSpec, InputError, meant
+from fairrecon_jax.types import CohortSpec, InputError, meant, plural
 
 RECONSTRUCTION, DIAGNOSIS, TRAIN, VAL, TEST = (
     "train_reconstruction",
@@ -79,7 +79,7 @@ class Splits:
         if part.isna().any():
             stray = table.loc[part.isna(), "patient_id"].unique()
             raise InputError(
-                f"{len(stray)} patients of the table are in no part, e.g. {stray[0]}: "
+                f"{plural(len(stray), 'patient')} of the table in no part, e.g. {stray[0]}: "
                 "make the splits from this cohort"
             )
         wanted = {name for asked in names for name in _meaning(asked)}
@@ -180,7 +180,7 @@ def _given(
     parts = given_parts(table)
     if lacking := [name for name in names if not parts.get(name)]:
         raise InputError(
-            f"the table's split leaves out {len(lacking)} patients, e.g. {lacking[0]!r}"
+            f"the table's split leaves out {plural(len(lacking), 'patient')}, e.g. {lacking[0]!r}"
         )
     part = np.array([(TRAIN, VAL, TEST).index(parts[name]) for name in names])
     if not (part == 0).any() or not (part == 2).any():
@@ -212,8 +212,8 @@ def given_parts(table: pd.DataFrame) -> dict[str, str]:
     if len(twice):
         found = sorted(pairs.loc[pairs["patient_id"] == twice[0], GIVEN_SPLIT])
         raise InputError(
-            f"the table's split puts {len(twice)} patients into two parts, e.g. {twice[0]!r} into "
-            f"{' and '.join(found)}: training would know the test"
+            f"the table's split puts {plural(len(twice), 'patient')} into two parts, e.g. "
+            f"{twice[0]!r} into {' and '.join(found)}: training would know the test"
         )
     return dict(zip(pairs["patient_id"], pairs[GIVEN_SPLIT], strict=True))
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from fairrecon_jax.runtime.nothing import nobody
 from fairrecon_jax.runtime.text import alike, look_alikes
-from fairrecon_jax.types import Attribute, InputError, Task
+from fairrecon_jax.types import Attribute, InputError, Task, plural
 
 
 class Log:
@@ -87,13 +87,13 @@ def _refuse_crossing(
         where = sorted(named[rows].dropna().unique())
         if spelt is not None:
             raise InputError(
-                f"{len(crossing)} patients whose names look alike are in several splits, e.g. "
-                f"{' and '.join(map(repr, spelt[rows].unique()))} in {where}: give one patient one "
-                "name, and different ones names that differ by more"
+                f"{plural(len(crossing), 'patient')} of names that look alike in several splits, "
+                f"e.g. {' and '.join(map(repr, spelt[rows].unique()))} in {where}: give one "
+                "patient one name, and different ones names that differ by more"
             )
         raise InputError(
-            f"{len(crossing)} patients are in several splits, e.g. {first!r} in {where}; split by "
-            f"patient{hint}"
+            f"{plural(len(crossing), 'patient', 'are')} in several splits, e.g. "
+            f"{first!r} in {where}; split by patient{hint}"
         )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from fairrecon_jax.inference.comparison import Comparison, apart
 from fairrecon_jax.inference.group_tables import REASONS
+from fairrecon_jax.types import plural
 
 MANY = 6
 """Strata without a verdict that are named one by one; more are counted."""
@@ -141,6 +142,6 @@ def unjudged_strata(comparison: Comparison) -> tuple[str, ...]:
         return tuple(f"{n} groups and labels: {reason}" for reason, n in counted)
     return tuple(
         f"{comparison.groups[g]}: {comparison.quantities[y].name}: {reason} "
-        f"({int(test.patients[y, g])} patients)"
+        f"({plural(int(test.patients[y, g]), 'patient')})"
         for (y, g), reason in zip(places, reasons, strict=True)
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax.metrics.array_gaps import group_codes
-from fairrecon_jax.types import InputError
+from fairrecon_jax.types import InputError, plural
 
 
 def fitting(what: str, values: Any, count: int) -> Any:
@@ -88,8 +88,9 @@ def one_group(column: np.ndarray, patient: np.ndarray, what: str) -> np.ndarray:
     several = groups > 1
     if not several.any():
         return column
+    who = plural(pd.Series(patient)[several].nunique(), "patient", "have")
     warnings.warn(
-        f"{what}: {pd.Series(patient)[several].nunique()} patients have several groups "
+        f"{what}: {who} several groups "
         f"({several.sum()} images), which are left out of the comparison",
         stacklevel=3,
     )

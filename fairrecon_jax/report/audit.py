@@ -22,7 +22,7 @@ from fairrecon_jax.report.claims import primary
 from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.report.plots import Plots
 from fairrecon_jax.report.select import UNJUDGED, Findings, changed_rows, each, known
-from fairrecon_jax.types import NO_MITIGATION, CohortSpec, InputError, meant
+from fairrecon_jax.types import NO_MITIGATION, CohortSpec, InputError, meant, plural
 
 SHOWN = ("task", "attribute", "metric", "original", "reconstructed", "verdict", "group", "gap")
 """Columns of the verdicts as a notebook shows them."""
@@ -274,7 +274,7 @@ class Audit:
         if not self.findings.attributes:
             nothing = "no groups compared"
         what = "; ".join(found) or nothing
-        return f"Audit({patients} patients; {tasks}; {attributes}; {what})"
+        return f"Audit({plural(patients, 'patient')}; {tasks}; {attributes}; {what})"
 
     def _repr_html_(self) -> str:
         """The sentences, the groups and the verdicts, as a notebook shows them."""

@@ -11,7 +11,7 @@ from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.select import Findings, known
 from fairrecon_jax.report.tables.record import pairs
 from fairrecon_jax.report.words import listing
-from fairrecon_jax.types import CohortSpec
+from fairrecon_jax.types import CohortSpec, plural
 
 AUTHORS = "for the authors to state"
 """What no software can know."""
@@ -24,7 +24,7 @@ def items(
     spec = findings.spec
     rows = findings.pick("performance", attribute="", metric=["auroc", "dice"], version="change")
     most = rows["n_patients"].max()
-    tested = f"{most:,.0f} patients tested" if known(most) else AUTHORS
+    tested = f"{plural(int(most), 'patient')} tested" if known(most) else AUTHORS
     methods = [findings.looks[r].name for r in findings.reconstructors]
     said = ", ".join(f"{name} {seed}" for name, seed in pairs(recorded.get("seeds"), "seed"))
     versions = recorded.get("versions") or {}

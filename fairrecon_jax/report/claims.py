@@ -16,8 +16,8 @@ from fairrecon_jax.report.figures.forest import p_words
 from fairrecon_jax.report.figures.groups import stratum_phrase
 from fairrecon_jax.report.long_tables import DISAGREE, OTHERS
 from fairrecon_jax.report.select import UNJUDGED, Findings, changed_rows, known, one
-from fairrecon_jax.report.words import listing, plural
-from fairrecon_jax.types import PRIMARY
+from fairrecon_jax.report.words import listing
+from fairrecon_jax.types import PRIMARY, plural
 
 WHY = {v: VERDICTS[v] for v in UNJUDGED} | {DISAGREE: "the seeds disagree"}
 FEW = re.compile(r"(fewer than \d+ )patients|(?:too few|enough) patients")

@@ -12,7 +12,7 @@ from fairrecon_jax.report.cohort import SPLITS, splits_of
 from fairrecon_jax.report.select import Findings, each, known
 from fairrecon_jax.report.small_cells import shown
 from fairrecon_jax.report.tables.record import exclusions
-from fairrecon_jax.report.words import plural
+from fairrecon_jax.types import plural
 
 MOST_REASONS = 6
 

@@ -12,7 +12,8 @@ from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.quality import mean_scores
 from fairrecon_jax.report.long_tables import DISAGREE
 from fairrecon_jax.report.select import Findings, changed_rows, each, known, task_metric
-from fairrecon_jax.report.words import listing, plural
+from fairrecon_jax.report.words import listing
+from fairrecon_jax.types import plural
 
 
 def sentences(findings: Findings) -> list[tuple[str, str]]:
@@ -69,7 +70,7 @@ def compared(findings: Findings) -> str:
     )
     # the largest: tasks with unknown labels rest on fewer patients
     most = rows["n_patients"].max()
-    who = f" ({int(most):,} patients)" if known(most) else ""
+    who = f" ({plural(int(most), 'patient')})" if known(most) else ""
     named = f", {spec.degradation.title}" if spec.degradation.is_named else ""
     at = f"{mitigated}{named} at {spec.degradation.unit} {levels}"
     if not findings.has_originals:

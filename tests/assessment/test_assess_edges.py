@@ -246,7 +246,7 @@ def test_identical_images_are_left_out_of_psnr_and_counted(harmed, quick):
     performance, _ = assess(table, fake.XRAY, quick())
     row = one(performance, **AT, metric="psnr", attribute="")
     assert row["n"] == 293
-    assert "7 images equal their originals" in row["reason"]
+    assert "7 images equal to the original" in row["reason"]
     assert np.isfinite(row["value"])
 
 

@@ -216,7 +216,7 @@ def test_a_note_about_patients_stands_beside_the_first_number():
     again["widened__label"] = 1 - again["widened__label"]
     performance, _ = hand.judge(pd.concat([table, again]), spec)
     row = one(performance, task="widened", metric="auroc", attribute="", version="original")
-    assert row["reason"] == "2 patients have images with different labels and were left out"
+    assert row["reason"] == "2 patients with images of different labels left out"
     assert [row["n"], row["unit"]] == [238, "patient"]
     assert (
         one(performance, task="same", metric="auroc", attribute="", version="original")["reason"]

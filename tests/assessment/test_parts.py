@@ -115,7 +115,7 @@ DEFECTS = {
     ),
     "leak": (
         lambda t: t.assign(patient_id="p"),
-        r"1 patients are in 'val' and in 'test', e.g. 'p'",
+        r"1 patient is in 'val' and in 'test', e.g. 'p'",
     ),
 }
 

@@ -183,8 +183,8 @@ def test_images_that_disagree_make_a_patient_unknown(brain):
     place = int(np.flatnonzero(study.patient_names[judged.patient] == person)[0])
     assert np.isnan(judged.label[place])
     assert {g.name: int(g.code[place]) for g in judged.groupings}["age_group"] == -1
-    assert "1 patients have images with different labels" in judged.note
-    assert "1 patients with images in several groups of age_group count as unknown" in judged.note
+    assert "1 patient with images of different labels" in judged.note
+    assert "1 patient with images in several groups of age_group taken as unknown" in judged.note
 
 
 def test_a_table_may_hold_some_of_the_tasks(brain, quick):

@@ -166,7 +166,7 @@ def test_bad_arguments():
         splits.rows(table, "valid")
     with pytest.raises(ValueError, match="none given"):
         splits.rows(table)
-    with pytest.raises(ValueError, match=r"10 patients of the table are in no part, e\.g\. p0020"):
+    with pytest.raises(ValueError, match=r"10 patients of the table in no part, e\.g\. p0020"):
         splits.rows(toy(30, images=1).assign(patient_id=[f"p{i:04d}" for i in range(30)]), "val")
 
 

@@ -207,7 +207,7 @@ def test_given_parts_are_kept(tmp_path):
         )
     leaking = cohort.table.copy()
     leaking.loc[0, "given_split"] = "test" if leaking.loc[0, "given_split"] != "test" else "val"
-    with pytest.raises(InputError, match="puts 1 patients into two parts"):
+    with pytest.raises(InputError, match="puts 1 patient into two parts"):
         make_splits(leaking, cohort.spec)
     cohort.table["given_split"] = cohort.table["given_split"].replace("val", "")
     with pytest.raises(InputError, match=r"leaves out 3 patients, e\.g\. 'P01'"):

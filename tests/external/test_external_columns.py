@@ -89,7 +89,7 @@ def test_a_patient_may_be_in_several_splits_that_are_not_judged(tmp_path):
         "rows of other splits than validation and test were left out": 8
     }
     with pytest.raises(
-        ValueError, match=r"1 patients are in several splits, e.g. 'p001' in \['Train', 'test'\]"
+        ValueError, match=r"1 patient is in several splits, e.g. 'p001' in \['Train', 'test'\]"
     ):
         read_plain(
             tmp_path,

@@ -40,7 +40,7 @@ ERRORS = {
     "patient in two splits": (
         lambda: changed(pid=["same"] * 240),
         {},
-        r"1 patients are in several splits, e.g. 'same' in \['dev', 'test'\]",
+        r"1 patient is in several splits, e.g. 'same' in \['dev', 'test'\]",
     ),
     "patients of train in test": (
         lambda: changed(

@@ -120,7 +120,7 @@ def test_patients_in_two_forms_are_one_and_a_leak_is_seen(tmp_path):
     with pytest.raises(ValueError, match=r"60 patients are in several splits, e.g. '0' in"):
         read_plain(tmp_path, table)
     table["who"] = ["p1\u200b", "P1", *(f"q{i}" for i in range(118))]
-    with pytest.raises(ValueError, match=r"1 patients whose names look alike .* 'p1' and 'P1' in"):
+    with pytest.raises(ValueError, match=r"1 patient of names that look alike .* 'p1' and 'P1' in"):
         read_plain(tmp_path, table)
     table["part"] = np.where(np.arange(120) // 2 % 2, "test", "val")
     found, _ = read_plain(tmp_path, table)

@@ -45,7 +45,7 @@ def test_patients_and_images_that_look_alike_are_all_counted(tmp_path):
     assert "count as 8 patients" in note
     crossing = with_patients(names)
     crossing.loc[[1, 3], "part"] = "valid"
-    with pytest.raises(ValueError, match="2 patients whose names look alike are in several splits"):
+    with pytest.raises(ValueError, match="2 patients of names that look alike in several splits"):
         read_plain(tmp_path, crossing)
     images = plain_frame()
     images.loc[:1, "image"] = ["img-a", "IMG A"]

@@ -145,6 +145,16 @@ def test_missing_and_altered_weights_are_refused(tmp_path: Path) -> None:
     meta.write_text(meta.read_text().replace(digest(VARIABLES), "0" * 64))
     with pytest.raises(ValueError, match="digest differs"):
         load_variables(tmp_path / "final")
+    # one number of the weights, under the record of what was saved
+    leaves, tree = jax.tree.flatten(VARIABLES)
+    leaves[0] = np.array(leaves[0], copy=True)
+    leaves[0].flat[0] += 1
+    for name, variables in (("whole", VARIABLES), ("other", jax.tree.unflatten(tree, leaves))):
+        save_variables(tmp_path / name, variables, {})
+    load_variables(tmp_path / "whole")
+    shutil.copytree(tmp_path / "whole" / "meta", tmp_path / "other" / "meta", dirs_exist_ok=True)
+    with pytest.raises(ValueError, match="digest differs"):
+        load_variables(tmp_path / "other")
 
 
 def test_the_digest_sees_values_names_and_shapes() -> None:

@@ -15,9 +15,9 @@ from fairrecon_jax.report.long_tables import GAPS
 from fairrecon_jax.report.select import Findings, each
 from fairrecon_jax.report.tables.entries import Missing, fixed, number
 from fairrecon_jax.report.tables.table import Table
-from fairrecon_jax.report.words import listing, plural
+from fairrecon_jax.report.words import listing
 from fairrecon_jax.runtime.progress import duration
-from fairrecon_jax.types import PRIMARY
+from fairrecon_jax.types import PRIMARY, plural
 
 KNOWN = (
     "config", "seeds", "versions", "split_hash", "run_times", "exclusions", "conventions",

@@ -29,7 +29,7 @@ from fairrecon_jax.cli.command import PROGRAM, Command, config_of
 from fairrecon_jax.cli.commands import COMMANDS
 from fairrecon_jax.cli.completion import completion
 from fairrecon_jax.cli.overview import SUMMARIES, overview
-from fairrecon_jax.cli.told import DISK_HINT, in_line, of_disk
+from fairrecon_jax.cli.told import DISK_HINT, in_line, of_disk, unread
 from fairrecon_jax.runtime.memory import keep_memory
 
 SWITCH = re.compile(
@@ -238,6 +238,10 @@ def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str])
     except processes.PrimaryFailed:
         return 2
     except (InputError, TrainingDiverged, OSError, flags.Error) as error:
+        if unread(error):
+            # what is still waiting to be printed would fail once more as the process ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 128 + signal.SIGPIPE
         if values.is_parsed() and values.verbose:
             raise
         # Every process parses the configuration and refuses the same field: one of them says so.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import traceback
 
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 DISK_HINT = "is the path right, may you write there, has the disk room?"
@@ -12,6 +13,15 @@ DISK_HINT = "is the path right, may you write there, has the disk room?"
 def of_disk(error: BaseException | None) -> bool:
     """Whether an error is that the disk takes no more."""
     return any(os.strerror(number) in str(error) for number in DISK)
+
+
+def unread(error: BaseException) -> bool:
+    """Whether whoever was to read what is said has ended, such as `head`."""
+    # late: it brings JAX, which the overview does without
+    from fairrecon_jax.runtime.progress import say
+
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return isinstance(error, BrokenPipeError) and frames[-1].f_code is say.__code__
 
 
 def in_line(error: BaseException) -> str:

@@ -263,6 +263,16 @@ def test_an_error_is_told_by_the_innermost_line_of_the_file_that_caused_it():
     assert cli._config_line(InputError("one\ntwo"), "a") == "one two"
 
 
+def test_a_command_whose_words_nobody_reads_ends_without_a_word(tmp_path):
+    words = ["plan", "--json", "--config=quickstart_xray", f"--workdir={tmp_path}"]
+    command = [sys.executable, "-m", "fairrecon_jax.cli", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        # as `head` does once it has enough
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 128 + signal.SIGPIPE
+
+
 # -- what is left as it was
 
 

@@ -14,7 +14,7 @@ from fairrecon_jax.report.figures import (
     levels,
     quality,
 )
-from fairrecon_jax.report.figures.drawing import canvas
+from fairrecon_jax.report.figures.drawing import ShareTicks, canvas
 from tests.support import report_fake as fake
 from tests.support.figure_parts import labels, marks, texts
 from tests.support.report_findings import findings_of
@@ -119,6 +119,32 @@ def test_equal_spans_unless_one_panel_needs_far_more():
         assert {round(axes.get_ylim()[1] - axes.get_ylim()[0], 9) for axes in panels} == {1.5}
         panels[0].set_ylim(0, 50)
         assert not levels.equal_spans(panels)
+
+
+@pytest.mark.parametrize("limits", [(0.93, 1.04), (0.985, 1.005), (-0.1, 1.1), (0.2, 0.7)])
+def test_no_score_has_a_tick_beyond_its_ends(limits):
+    with canvas(1.5) as figure:
+        axes = figure.subplots()
+        axes.yaxis.set_major_locator(ShareTicks("auto", steps=[1, 2, 5, 10]))
+        axes.set_ylim(*limits)
+        ticks = axes.get_yticks()
+    assert len(ticks) > 1
+    assert ticks.min() > -1e-9
+    assert ticks.max() < 1 + 1e-9
+
+
+def test_scores_near_1_are_drawn_with_no_tick_above_it(mri):
+    rows = mri.performance.copy()
+    of_score = rows["metric"].isin(["auroc", "dice"]) & (rows["version"] != "change")
+    rows.loc[of_score, "value"] = 1 - rows.loc[of_score, "value"] / 100
+    near = select.Findings(mri.spec, rows, mri.fairness)
+    drawn = 0
+    for drawing in (quality.overview(near), quality.task_performance(near)):
+        for axes in drawing.figure.axes:
+            if axes.get_ylabel().startswith(("AUROC", "Dice")):
+                drawn += 1
+                assert axes.get_yticks().max() < 1 + 1e-9
+    assert drawn > 2
 
 
 def test_an_image_metric_says_once_why_it_is_missing():

@@ -15,6 +15,7 @@ from fairrecon_jax.report.figures.drawing import (
     SLANTED,
     WIDTH,
     Drawing,
+    ShareTicks,
     canvas,
     few_ticks,
     fits,
@@ -115,6 +116,8 @@ def pareto_panel(axes: Axes, findings: Findings, rows: pd.DataFrame, column: str
     )
     axes.margins(0.15)
     few_ticks(axes, 5)
+    if column == "score":
+        axes.xaxis.set_major_locator(ShareTicks(5, steps=[1, 2, 5, 10]))
     axes.grid()
 
 

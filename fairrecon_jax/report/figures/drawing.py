@@ -231,6 +231,17 @@ def few_ticks(axes: Axes, most: int = 4) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10]))
 
 
+class ShareTicks(MaxNLocator):
+    """Round steps along a score from 0 to 1: the margin beyond its ends, which marks there need,
+    has none.
+    """
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        """The places of the ticks between two limits."""
+        found = np.asarray(super().tick_values(vmin, vmax))
+        return found[(found > -1e-9) & (found < 1 + 1e-9)]
+
+
 def wrap(text: str, width: int) -> str:
     """Text over several lines of about `width` characters; only words more than 6 longer than that
     are broken.

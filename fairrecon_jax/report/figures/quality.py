@@ -15,6 +15,7 @@ from fairrecon_jax.metrics import IMAGE_METRICS
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.drawing import (
     Drawing,
+    ShareTicks,
     canvas,
     hatched,
     legend,
@@ -111,6 +112,7 @@ def mean_panel(axes: Axes, findings: Findings, metric: str, mean: TaskMean) -> N
         title="Diagnosis" if metric == "auroc" else "Delineation",
     )
     level_axis(axes, findings)
+    axes.yaxis.set_major_locator(ShareTicks("auto", steps=[1, 2, 5, 10]))
 
 
 def mean_scores(rows: pd.DataFrame) -> TaskMean:
@@ -253,6 +255,7 @@ def task_panels(
     equal = equal_spans(list(panels[: len(tasks)]))
     for i, axes in enumerate(panels[: len(tasks)]):
         level_axis(axes, findings, label=False)
+        axes.yaxis.set_major_locator(ShareTicks("auto", steps=[1, 2, 5, 10]))
         if i % shape[1] == 0:
             axes.set_ylabel(style.metric_name(task_metric(tasks[i])))
     figure.supxlabel(level_label(findings), fontsize=8)

@@ -8,6 +8,7 @@ import pytest
 
 from fairrecon_jax.report import claims, summary
 from fairrecon_jax.report.select import Findings
+from fairrecon_jax.report.tables import gaps
 from tests.support.report_findings import findings_of_rows
 
 WORDS = (
@@ -111,6 +112,14 @@ def test_counts_say_how_many_of_how_many_and_what_may_be_hidden():
 def test_tables_that_name_no_primary_family_are_read_as_a_whole():
     text = claims.who_lost_more(study(gap("grade", family=""), gap("type", family="", **QUIET)))
     assert "Among 2 comparisons at acceleration factor 8×, 1 shows a group harmed." in text
+
+
+def test_the_words_of_gaps_have_a_column_where_a_gap_has_one():
+    claimed = gaps.primary_verdicts(study(gap("grade"), gap("type", **QUIET)))
+    assert claimed.frame["gap became"].tolist() == ["same", ""]
+    quiet = gaps.primary_verdicts(study(gap("type", **QUIET)))
+    assert "gap became" not in quiet.frame
+    assert "detectable" in quiet.frame
 
 
 def test_secondary_families_make_no_headline():

@@ -182,6 +182,8 @@ def primary_verdicts(findings: Findings) -> Table | None:
     frame = pd.DataFrame([verdict_record(findings, row, worst) for row in each(rows)])
     # a column of a page has no room for "patients with the finding"
     frame["group"] = frame["group"].str.replace(r", \S+ (with|without) .*", r", \1 it", regex=True)
+    # without a claim no gap has a word
+    shown = [name for name in columns if name != "gap became" or frame[name].ne("").any()]
     return Table(
         "verdicts",
         f"Who lost more than the others at {findings.headline}",
@@ -189,7 +191,7 @@ def primary_verdicts(findings: Findings) -> Table | None:
         "change of that group's rate minus that of the others, with its 95% interval; 'worst-off "
         "group' its rate out of 100 before and after; 'detectable' the smallest further change "
         "that would have been found 4 times in 5.",
-        frame[list(columns)].rename(columns=columns),
+        frame[shown].rename(columns=columns),
         labels=3,
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from fairrecon_jax.runtime.capacity import amount
 from fairrecon_jax.runtime.progress import duration
 from fairrecon_jax.study.check import check
 from fairrecon_jax.study.config import StudyConfig
@@ -167,5 +168,5 @@ def room(context: Context) -> str:
     free = shutil.disk_usage(there).free
     more = ""
     if phantom is not None and not context.workdir.phantom.exists():
-        more = f", the phantom will take at least {phantom.least_bytes / 1e9:.2f} GB"
-    return f"{root} takes {used / 1e9:.2f} GB{more}; {free / 1e9:.0f} GB are free"
+        more = f", the phantom will take at least {amount(phantom.least_bytes)}"
+    return f"{root} takes {amount(used)}{more}; {amount(free)} are free"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -65,6 +66,9 @@ def test_states_are_told(tmp_path, monkeypatch):
     assert lines[:2] == ["a  done", "b  what it depends on was changed; about 0.0 s"]
     assert lines[3] == f"d  never made; no such stage timed yet; {told[3]['maker']} is making it"
     assert lines[4] == "3 of 4 stages would be made (2 not timed yet)"
+    # a small study takes no "0.00 GB"
+    taken = rf"{re.escape(str(tmp_path))} takes \d+\.\d kB, the phantom .* at least \d+\.\d [kM]B; "
+    assert re.fullmatch(rf"{taken}.* are free", lines[-1])
 
 
 def test_the_command_prints_json_and_nothing_else(tmp_path, capsys):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ml_collections import ConfigDict
-
-from fairrecon_jax.types import InputError
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
 
 HERE = Path(__file__).resolve().parents[1]
 FOLDERS = (HERE / "configs", HERE.parent / "configs")
@@ -42,6 +42,9 @@ def find(name: str) -> Path:
         if f"/{path.with_suffix('').as_posix()}".endswith(f"/{name}")
     ]
     if not found:
+        # late: it brings JAX, which the names do without
+        from fairrecon_jax.types import InputError
+
         near = difflib.get_close_matches(name, files, 1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise InputError(f"no configuration {name!r}; {hint}there are {', '.join(files)}")

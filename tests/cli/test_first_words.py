@@ -141,12 +141,22 @@ def test_a_shell_completes_commands_and_flags(tmp_path):
 
     def asked(*words: str) -> set[str]:
         line = ask.format(" ".join(("fairrecon", *words)), len(words))
-        done = subprocess.run(["bash", "-c", line, script], capture_output=True, text=True)
+        done = subprocess.run(
+            ["bash", "-c", line, script], capture_output=True, text=True, cwd=tmp_path
+        )
         return set(done.stdout.split())
 
     assert asked("pre") == {"prepare", "predict"}
     assert asked("assess", "--pre") == {"--predictions="}
     assert asked("study", "--dry") == {"--dry_run"}
+    assert asked("com") == {"completion"}
+    assert asked("completion", "") == {"bash", "zsh"}
+    brain_and_xray = {"quickstart_brain", "quickstart_xray"}
+    assert asked("study", "--config=quick") == {f"--config={name}" for name in brain_and_xray}
+    assert asked("study", "--config", "quick") == brain_and_xray
+    (tmp_path / "runs" / "one").mkdir(parents=True)
+    assert asked("study", "--workdir=ru") == {"--workdir=runs/"}
+    assert asked("study", "--config=runs/o") == {"--config=runs/one/"}
     for name, command in COMMANDS.items():
         assert command.function is not None
         assert f"{name}) words=" in script.read_text()

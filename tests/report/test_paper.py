@@ -131,7 +131,7 @@ def test_figures_that_cannot_be_made_say_why(tmp_path):
     assert found[7].missing[0].endswith("one level was studied (config.degradation.levels)")
     assert "no weight was swept" in found[12].missing[0]
     assert found[16].missing[0].endswith("has no change of Delta-Dice")
-    assert "section" not in found[2].parts[0].caption
+    assert "with its interval is in figure 10." in found[2].parts[0].caption
     # the two-sided p below 5% is starred, the others are not
     (drawing,) = found[5].parts
     stars = [t for axes in drawing.figure.axes for t in axes.texts if t.get_text() == "★"]

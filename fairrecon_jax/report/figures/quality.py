@@ -38,6 +38,10 @@ TaskMean = tuple[pd.DataFrame, float, list[str]]
 """Mean scores per method and level, their mean on originals, and the tasks behind them."""
 
 
+ELSEWHERE = "in the table of performance per level and method"
+"""Where a report has what the overview averages."""
+
+
 def overview(findings: Findings) -> Drawing | None:
     """PSNR, and the task score averaged over all tasks of a kind, against the level."""
     psnr = findings.pick(
@@ -71,8 +75,8 @@ def overview(findings: Findings) -> Drawing | None:
         f"Each mark is one reconstruction method at {one_or_many(findings)}; vertical lines are "
         "95% intervals. "
         f"{DASHED if findings.has_originals else ''}"
-        "Averages over tasks carry no interval; every task with its interval is in the "
-        "section on diagnosis."
+        "Averages over diagnoses carry no interval; each diagnosis with its interval is "
+        f"{ELSEWHERE}."
     )
     alt = "Line charts against the level. "
     if not psnr.empty:

@@ -84,7 +84,7 @@ def of_each(
             missing.append(f"{study.title}: its results hold no row for it")
         else:
             # the caption is that of the study's report, whose sections are not on this page
-            caption = drawing.caption.replace("in the section on diagnosis", "in figure 10")
+            caption = drawing.caption.replace(quality.ELSEWHERE, "in figure 10")
             parts.append(named(dataclasses.replace(drawing, caption=caption), number, study))
     sources = tuple(
         s.source(

@@ -2,8 +2,9 @@
 
 Same mathematics, parameters and initial values as `nn.Conv`; only the program that XLA compiles for
 the gradient with respect to the kernel differs. XLA's own is a convolution of the input with the
-gradient of the output as its kernel, for which both are transposed in memory. Where the kernel is a
-single pixel, or has more than a few channels, matrix products are faster.
+gradient of the output as its kernel. Where the kernel is a single pixel or has few outputs, matrix
+products are faster; where it has many, one convolution for each part of the batch, as most of a
+single one runs on one core.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from fairrecon_jax.types import Array
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
-MANY_CHANNELS = 16
-"""From this number of channels in and out the weight gradient of a 3x3 kernel is a matrix product
-per image.
+FEW_OUTPUTS = 24
+"""Below this number of output channels the weight gradient of a 3x3 kernel is a matrix product per
+image: up to three times as fast, where it takes up to 1.8 times as long for more (measured).
 """
+PARTS = 4
+"""Of a batch, whose weight gradients can be computed side by side."""
 
 
 class Conv(nn.Module):
@@ -102,15 +105,21 @@ def _backward(
         )(dy)
         return gradient
 
-    size, many = kernel.shape[0], min(kernel.shape[2:]) >= MANY_CHANNELS
+    def in_parts(x: jax.Array, dy: jax.Array) -> jax.Array:
+        share = -(-len(x) // PARTS)
+        parts = [slice(first, first + share) for first in range(0, len(x), share)]
+        return functools.reduce(jnp.add, [plain(x[part], dy[part]) for part in parts])
+
+    size, outputs = kernel.shape[0], kernel.shape[3]
     # One pixel of kernel: the gradient is a single matrix product.
     if size == 1 and padding == ((0, 0), (0, 0)):
         return dx, _contract(x[:, ::stride, ::stride], dy)[None, None]
     # A padding of `size` or more would ask for a negative one of dy below.
-    if size == 3 and stride == 1 and many and max(padding[0] + padding[1]) < size:
+    if size == 3 and stride == 1 and max(padding[0] + padding[1]) < size:
         by_products = functools.partial(_weight_gradient_by_products, size=size, padding=padding)
+        fast = by_products if outputs < FEW_OUTPUTS else in_parts
         # Accelerators have fast programs of their own for it.
-        return dx, jax.lax.platform_dependent(x, dy, cpu=by_products, default=plain)
+        return dx, jax.lax.platform_dependent(x, dy, cpu=fast, default=plain)
     return dx, plain(x, dy)
 
 

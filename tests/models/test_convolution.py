@@ -23,18 +23,17 @@ CASES = {
     "4x4, stride 2": (dict(features=5, size=4, stride=2, padding=1), (2, 8, 6, 3)),
     "4x4": (dict(features=1, size=4, padding=1, use_bias=False), (2, 5, 6, 3)),
     "7x7, stride 2": (dict(features=5, size=7, stride=2, padding=3), (2, 9, 12, 3)),
-    "many channels": (dict(features=16, size=3), (2, 5, 6, 18)),
-    "many channels, one pixel": (dict(features=18, size=3), (1, 1, 1, 16)),
-    "many channels, no padding": (
-        dict(features=16, size=3, padding=0, use_bias=False),
-        (2, 5, 4, 16),
+    "3x3, no padding": (dict(features=16, size=3, padding=0, use_bias=False), (2, 5, 4, 16)),
+    "3x3, wide padding": (dict(features=16, size=3, padding=2), (2, 5, 4, 3)),
+    "3x3, padding wider than the kernel": (dict(features=16, size=3, padding=3), (1, 3, 4, 16)),
+    "many outputs": (dict(features=24, size=3), (7, 5, 6, 2)),
+    "many outputs, one pixel": (dict(features=25, size=3), (1, 1, 1, 3)),
+    "many outputs, no padding": (
+        dict(features=24, size=3, padding=0, use_bias=False),
+        (5, 5, 4, 3),
     ),
-    "many channels, wide padding": (dict(features=16, size=3, padding=2), (2, 5, 4, 16)),
-    "many channels, padding wider than the kernel": (
-        dict(features=16, size=3, padding=3),
-        (1, 3, 4, 16),
-    ),
-    "many channels, stride 2": (dict(features=16, size=3, stride=2, padding=1), (2, 5, 4, 16)),
+    "many outputs, wide padding": (dict(features=24, size=3, padding=2), (4, 5, 4, 3)),
+    "many outputs, stride 2": (dict(features=24, size=3, stride=2, padding=1), (2, 5, 4, 3)),
 }
 
 
@@ -100,7 +99,7 @@ def test_parameters_are_called_and_shaped_alike(name):
     assert ours == theirs
 
 
-@pytest.mark.parametrize("name", ["pixel", "3x3", "many channels, no padding"])
+@pytest.mark.parametrize("name", ["pixel", "3x3", "many outputs, no padding"])
 def test_initial_values(name):
     fields, shape = CASES[name]
     ours, theirs = (
@@ -110,7 +109,7 @@ def test_initial_values(name):
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
-@pytest.mark.parametrize("name", ["pixel", "many channels"])
+@pytest.mark.parametrize("name", ["pixel", "many outputs"])
 def test_half_precision(name):
     """Both round every result to 8 bits, the order of the sums differs."""
     fields, shape = CASES[name]
@@ -125,7 +124,7 @@ def test_half_precision(name):
     )
 
 
-@pytest.mark.parametrize("name", ["pixel, stride 2", "many channels"])
+@pytest.mark.parametrize("name", ["pixel, stride 2", "many outputs"])
 @pytest.mark.parametrize("mapped", [jax.vmap, jax.pmap])
 def test_under_mapping_and_checkpointing(name, mapped):
     """Two shards with averaged gradients of a loss that also returns its output, recomputed on the
@@ -155,11 +154,12 @@ def test_under_mapping_and_checkpointing(name, mapped):
     assert_close(actual, jax.jit(jax.grad(whole, has_aux=True))(variables), 2e-6)
 
 
-def test_many_channels_are_multiplied_on_cpus_only():
-    """The compiled gradient holds no convolution whose kernel is as large as the image; other
-    platforms keep it.
+@pytest.mark.parametrize(("outputs", "convolutions"), [(16, 1), (24, 1 + 3)])
+def test_weight_gradients_are_multiplied_or_split_on_cpus_only(outputs, convolutions):
+    """The compiled gradient of few outputs holds no convolution whose kernel is as large as the
+    image, that of many one for each part of five images; other platforms keep a single one.
     """
-    x, kernel = jnp.zeros((2, 8, 8, 128)), jnp.zeros((3, 3, 128, 128))
+    x, kernel = jnp.zeros((5, 8, 8, 128)), jnp.zeros((3, 3, 128, outputs))
     traced = jax.jit(
         jax.grad(lambda kernel: jnp.sum(convolve(x, kernel, 1, ((1, 1), (1, 1))) ** 2))
     ).trace(kernel)
@@ -169,4 +169,4 @@ def test_many_channels_are_multiplied_on_cpus_only():
         .count("stablehlo.convolution")
         for platform in ("cpu", "cuda")
     }
-    assert counts == {"cpu": 1, "cuda": 2}
+    assert counts == {"cpu": convolutions, "cuda": 2}

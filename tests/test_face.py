@@ -77,7 +77,8 @@ def test_a_degradation_is_a_function_of_images(physics):
     # the same numbers as the object that studies use, whose inputs a notebook would have to make
     inner = physics.sized(SIZE)
     ids = np.stack([example_digest(str(i)) for i in range(3)])
-    expected = inner(inner.operator(physics.level), x[..., None], ids, jax.random.key(3))
+    whole = jax.jit(inner.__call__)
+    expected = whole(inner.operator(physics.level), x[..., None], ids, jax.random.key(3))
     np.testing.assert_allclose(y, expected, atol=2e-6)
     # shapes, seeds and raw keys: one image among others gets the noise of its name
     np.testing.assert_array_equal(physics(x, key=3), y[..., 0])

@@ -65,9 +65,11 @@ def reference(flat, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def test_parity_with_pytorch_on_grey_images(flat, file):
     x, y = np.random.default_rng(1).random((2, 3, 40, 40, 1), np.float32)
     weights = read_lpips(file)
-    np.testing.assert_allclose(jax.jit(lpips)(x, y, weights), reference(flat, x, y), rtol=1e-4)
-    np.testing.assert_array_equal(lpips(x, x, weights), np.zeros(3))
-    np.testing.assert_allclose(lpips(x, y, weights), lpips(y, x, weights), rtol=1e-5)
+    run = jax.jit(lpips)
+    found = run(x, y, weights)
+    np.testing.assert_allclose(found, reference(flat, x, y), rtol=1e-4)
+    np.testing.assert_array_equal(run(x, x, weights), np.zeros(3))
+    np.testing.assert_allclose(found, run(y, x, weights), rtol=1e-5)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the published weights lie beside the repository")

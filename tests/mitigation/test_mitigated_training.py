@@ -63,16 +63,21 @@ def test_the_registry_builds_every_kind():
         assert hash(built)
 
 
+SHORT = dataclasses.replace(CONFIG, steps=3)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """What a short training without an objective returns."""
+    return run(tmp_path_factory.mktemp("plain"), None, config=SHORT)
+
+
 OPTIONS = [EqualisedOdds(), GroupDro(), Adversarial(tasks=("oedema",))]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda o: type(o).__name__)
-def test_a_generative_reconstructor_is_moved_and_devices_agree(tmp_path, options):
-    config = dataclasses.replace(CONFIG, steps=3)
-    plain, one, four = (
-        run(tmp_path / str(i), o, None, d, config)
-        for i, (o, d) in enumerate([(None, 1), (options, 1), (options, 4)])
-    )
+def test_a_generative_reconstructor_is_moved_and_devices_agree(tmp_path, plain, options):
+    one, four = (run(tmp_path / str(d), options, None, d, SHORT) for d in (1, 4))
     net = [v["params"]["net"] for v in (plain, one, four)]
     assert abs(net[0]["shift"] - net[1]["shift"]) + abs(net[0]["scale"] - net[1]["scale"]) > 1e-4
     np.testing.assert_allclose(net[1]["scale"], net[2]["scale"], rtol=1e-4)

@@ -112,7 +112,6 @@ def test_function_of_key_and_mean_only():
 
 
 def test_draws_have_no_derivative():
-    gradient = jax.grad(lambda mean: sampler.poisson(jax.random.key(0), mean).sum())(
-        jnp.asarray([1.0, 20.0])
-    )
+    slope = jax.grad(lambda mean: sampler.poisson(jax.random.key(0), mean).sum())
+    gradient = jax.jit(slope)(jnp.asarray([1.0, 20.0]))
     np.testing.assert_array_equal(gradient, 0)

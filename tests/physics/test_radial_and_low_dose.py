@@ -83,8 +83,8 @@ def test_the_same_image_on_four_devices(kind):
         return degradation(shared["operator"], batch["image"], batch["example_id"], shared["key"])
 
     shared, batch = {"operator": operator, "key": key}, {"image": image, "example_id": identity}
-    one, four = map_rows(rows, 1)(shared, batch), map_rows(rows, 4)(shared, batch)
-    np.testing.assert_allclose(four, one, **CLOSE[kind])
+    one = compiled(degradation)(operator, image, identity, key)
+    np.testing.assert_allclose(map_rows(rows, 4)(shared, batch), one, **CLOSE[kind])
 
 
 def test_noise_differs_between_examples_keys_and_levels_but_not_calls():

@@ -57,8 +57,8 @@ def test_float64_is_exact():
     image = noise(24).astype(np.float64)
     with jax.enable_x64(True):
         beam = parallel_beam(24, 20)
-        sinogram = np.asarray(radon_gather.radon(jnp.asarray(image), beam))
-        filled = np.asarray(radon_gather.filtered_back_projection(jnp.asarray(sinogram), beam))
+        sinogram = np.asarray(radon(jnp.asarray(image), beam))
+        filled = np.asarray(back_project(jnp.asarray(sinogram), beam))
     truth = transform.radon(image[0], scan_angles(20), circle=False)
     np.testing.assert_allclose(sinogram[0], truth, atol=1e-10)
     np.testing.assert_allclose(

@@ -103,7 +103,7 @@ def test_the_true_noise_has_almost_no_loss():
     estimate.
     """
     sde, batch = tiny().sde, make_batch(8)
-    t, noise, x, mu = tiny()._noisy(batch, KEY, 100)
+    t, noise, x, mu = jax.jit(lambda b: tiny()._noisy(b, KEY, 100))(batch)
     best = sde.optimal_reverse(x, batch["image"], mu, t)
     right, none = (
         float(jnp.abs(sde.reverse_mean(x, mu, t, e) - best).mean())
@@ -156,16 +156,15 @@ def test_an_objective_reaches_every_parameter(precondition):
 def test_the_clean_estimate_is_the_formula_at_an_early_time():
     reconstructor, batch = tiny(objective_max_t=20), make_batch()
     variables = stirred(reconstructor, batch, 0.05)
-    t, _, x, mu = reconstructor._noisy(batch, KEY, 20)
+    t, _, x, mu = jax.jit(lambda b: reconstructor._noisy(b, KEY, 20))(batch)
     assert int(t.max()) <= 20
     a, sg = (
         table[np.asarray(t)][:, None, None, None]
         for table in (reconstructor.sde.a, reconstructor.sde.sg)
     )
-    expected = mu + (x - mu - sg * reconstructor.noise_estimate(variables, mu, x, t)) / a
-    np.testing.assert_allclose(
-        reconstructor.clean_estimate(variables, batch, KEY), np.clip(expected, 0, 1), atol=1e-5
-    )
+    expected = mu + (x - mu - sg * jax.jit(reconstructor.noise_estimate)(variables, mu, x, t)) / a
+    found = jax.jit(reconstructor.clean_estimate)(variables, batch, KEY)
+    np.testing.assert_allclose(found, np.clip(expected, 0, 1), atol=1e-5)
 
 
 def test_without_an_objective_the_clean_estimate_costs_nothing():
@@ -240,7 +239,7 @@ def trained():
 
 def test_reconstruction_is_the_mean_of_its_samples():
     reconstructor, batch, variables, keys = trained()
-    actual = jax.jit(reconstructor.reconstruct)(variables, batch["degraded"], keys)
+    actual = reconstructed()
     single = dataclasses.replace(reconstructor, samples=1)
     drawn = []
     for i in range(3):
@@ -256,10 +255,16 @@ def test_reconstruction_is_the_mean_of_its_samples():
     np.testing.assert_allclose(one, np.clip(drawn[0], 0, 1), atol=1e-5)
 
 
+@functools.lru_cache(maxsize=1)
+def reconstructed():
+    reconstructor, batch, variables, keys = trained()
+    return jax.jit(reconstructor.reconstruct)(variables, batch["degraded"], keys)
+
+
 @pytest.mark.parametrize("chunk", [1, 4, 15])
 def test_parts_of_a_batch_give_the_same_images(chunk):
     reconstructor, batch, variables, keys = trained()
-    whole = jax.jit(reconstructor.reconstruct)(variables, batch["degraded"], keys)
+    whole = reconstructed()
     parts = jax.jit(dataclasses.replace(reconstructor, chunk=chunk).reconstruct)(
         variables, batch["degraded"], keys
     )

@@ -11,6 +11,7 @@ import pytest
 from fairrecon_jax.assessment import assess, trends
 from fairrecon_jax.report.build import build_report
 from fairrecon_jax.report.figures.trends import curves
+from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.report.select import Findings
 from tests.support import hand
 
@@ -67,7 +68,8 @@ def test_nothing_is_drawn_without_curves(study):
 def test_the_page_has_a_section_where_there_are_curves(study, tmp_path):
     _, performance, fairness, along = study
     given = (hand.spec(TASKS), performance, fairness, pd.DataFrame())
-    page = build_report(tmp_path / "with", *given, trends=along).read_text()
+    quick = {"options": ReportOptions(dpi=50, pdf=False)}
+    page = build_report(tmp_path / "with", *given, trends=along, **quick).read_text()
     assert "Along age and other numbers" in page
-    without = build_report(tmp_path / "without", *given).read_text()
+    without = build_report(tmp_path / "without", *given, **quick).read_text()
     assert "Along age and other numbers" not in without

@@ -20,6 +20,7 @@ from tests.support import report_fake as fake
 from tests.support.report_inputs import cohort_table, examples, provenance
 
 QUICK = ReportOptions(dpi=50, max_examples=1)
+PLAIN = dataclasses.replace(QUICK, pdf=False)
 WHOLE = dataclasses.replace(QUICK, appendix=True)
 SPEC = dataclasses.replace(
     fake.mri_spec(), tasks=fake.mri_spec().tasks[1:], attributes=fake.mri_spec().attributes[:1]
@@ -265,7 +266,7 @@ def small(tmp_path_factory) -> tuple[Path, str]:
     return folder, write(folder, SMALL, [("unet", 8.0, "none")])
 
 
-def test_a_new_report_leaves_nothing_of_an_older_one(tmp_path):
+def test_a_new_report_leaves_nothing_of_an_older_one_and_is_the_same(tmp_path, small):
     stale = [
         tmp_path / "report" / name
         for name in (
@@ -281,14 +282,10 @@ def test_a_new_report_leaves_nothing_of_an_older_one(tmp_path):
     for path in (*stale, foreign):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("SECRET")
-    write(tmp_path, SMALL, [("unet", 8.0, "none")])
-    assert [path.exists() for path in (*stale, foreign)] == [*[False] * 5, True]
-    assert (tmp_path / "report" / "figures" / "overview_performance.png").exists()
-
-
-def test_same_input_same_page(tmp_path, small):
     folder, text = small
     assert write(tmp_path, SMALL, [("unet", 8.0, "none")]) == text
+    assert [path.exists() for path in (*stale, foreign)] == [*[False] * 5, True]
+    assert (tmp_path / "report" / "figures" / "overview_performance.png").exists()
     paths = [p for p in folder.rglob("*") if p.is_file()]
     assert len(paths) > 15
     for path in paths:
@@ -318,9 +315,8 @@ def test_hostile_names_are_escaped(tmp_path):
         "seeds": {bad: bad},
         "exclusions": {bad: 2},
     }
-    text = write(
-        tmp_path, spec, [("unet", 8.0, "none"), (bad, 8.0, "none")], provenance=given, examples=[]
-    )
+    cells = [("unet", 8.0, "none"), (bad, 8.0, "none")]
+    text = write(tmp_path, spec, cells, PLAIN, provenance=given, examples=[])
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert(" in text
     # the page's own five: numbers, charts, their library, what draws them, tables
@@ -336,9 +332,8 @@ def test_hostile_names_are_escaped(tmp_path):
 def test_an_empty_fairness_table(tmp_path):
     spec = dataclasses.replace(SMALL, tasks=fake.mri_spec().tasks[:1])
     nothing = pd.DataFrame(columns=[*TEXT, *NUMBERS])
-    text = write(
-        tmp_path, spec, [("unet", 8.0, "none")], fairness=nothing, examples=[], provenance=None
-    )
+    given = {"fairness": nothing, "examples": [], "provenance": None}
+    text = write(tmp_path, spec, [("unet", 8.0, "none")], PLAIN, **given)
     assert "the tables hold no gap between groups" in text
     assert "The tables hold no change of a gap between groups." in text
     assert 'id="examples"' not in text
@@ -348,7 +343,7 @@ def test_an_empty_fairness_table(tmp_path):
 def test_everything_empty_still_makes_a_page(tmp_path):
     nothing = pd.DataFrame(columns=[*TEXT, *NUMBERS])
     spec = fake.mri_spec()
-    path = build_report(tmp_path, spec, nothing, nothing, pd.DataFrame())
+    path = build_report(tmp_path, spec, nothing, nothing, pd.DataFrame(), options=PLAIN)
     text = path.read_text(encoding="utf-8")
     assert "nothing could be compared" in text
     assert Page(text).all("img") == []
@@ -367,7 +362,7 @@ def test_warnings_follow_from_the_tables_and_identifiers_appear_where_asked_for(
     rows = fake.fairness(SMALL, cells)
     rows["verdict"], rows["p_value"], rows["p_adjusted"] = "", float("nan"), float("nan")
     options = dataclasses.replace(
-        QUICK, convention="worst_case", title="My <title>", identifiers=True
+        PLAIN, convention="worst_case", title="My <title>", identifiers=True
     )
     text = write(tmp_path, SMALL, cells, options, fairness=rows)
     assert "The convention &#39;worst_case&#39; is not in the tables" in text

@@ -58,6 +58,13 @@ def facts(workdir: Path) -> dict[str, Any]:
     return load_variables(workdir / "final")[1]
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """A run of the plain choices and what it returned; tests read its folder only."""
+    workdir = tmp_path_factory.mktemp("finished")
+    return workdir, learn(workdir)
+
+
 def test_it_learns_and_leaves_weights_log_and_choices(tmp_path: Path) -> None:
     variables = learn(tmp_path, dataclasses.replace(SELECT, steps=200, eval_every=50))
     assert float(variables["params"]["net"]["scale"]) == pytest.approx(
@@ -146,17 +153,19 @@ def test_patience_ends_the_run(tmp_path: Path) -> None:
     assert (facts(tmp_path)["best_step"], facts(tmp_path)["steps"]) == (4, 12)
 
 
-def test_a_finished_run_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = learn(tmp_path)
-    before = (tmp_path / "metrics.jsonl").stat().st_mtime_ns
+def test_a_finished_run_is_read_back(
+    finished: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workdir, first = finished
+    before = (workdir / "metrics.jsonl").stat().st_mtime_ns
 
     def begun(*_: Any) -> Any:
         raise AssertionError("a finished run was begun again")
 
     monkeypatch.setattr(FakeReconstructor, "init", begun)
-    second = learn(tmp_path)
+    second = learn(workdir)
     assert jax.tree.all(jax.tree.map(np.array_equal, first, second))
-    assert (tmp_path / "metrics.jsonl").stat().st_mtime_ns == before
+    assert (workdir / "metrics.jsonl").stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize(
@@ -173,11 +182,10 @@ def test_a_finished_run_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ],
 )
 def test_other_choices_in_the_same_workdir_are_refused(
-    tmp_path: Path, change: dict[str, Any], message: str
+    finished: tuple[Path, Any], change: dict[str, Any], message: str
 ) -> None:
-    learn(tmp_path, dataclasses.replace(CONFIG, steps=20))
     with pytest.raises(ValueError, match=message):
-        learn(tmp_path, **change)
+        learn(finished[0], **change)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,14 +220,15 @@ def interrupted(workdir: Path, config: TrainConfig, trainable: Any) -> None:
     assert (workdir / "checkpoints" / "10").is_dir()
 
 
-def test_harmless_choices_may_change_on_continuing(tmp_path: Path) -> None:
-    straight = learn(tmp_path / "straight")
+def test_harmless_choices_may_change_on_continuing(
+    finished: tuple[Path, Any], tmp_path: Path
+) -> None:
     interrupted(tmp_path / "run", CONFIG, FakeReconstructor())
     resumed = learn(
         tmp_path / "run",
         dataclasses.replace(CONFIG, workers=1, keep=5, checkpoint_every=7, log_every=1),
     )
-    assert jax.tree.all(jax.tree.map(np.array_equal, straight, resumed))
+    assert jax.tree.all(jax.tree.map(np.array_equal, finished[1], resumed))
 
 
 def test_patience_is_not_lost_where_a_run_is_cut_short(tmp_path: Path) -> None:
@@ -348,8 +357,10 @@ def test_a_validation_that_measures_nothing_is_told_from_one_that_diverged(tmp_p
     assert not (tmp_path / "empty" / "metrics.jsonl").exists()
 
 
-def test_training_continues_from_given_variables(tmp_path: Path) -> None:
-    first = learn(tmp_path / "first")
+def test_training_continues_from_given_variables(
+    finished: tuple[Path, Any], tmp_path: Path
+) -> None:
+    first = finished[1]
     same = learn(tmp_path / "same", dataclasses.replace(CONFIG, learning_rate=0.0), initial=first)
     np.testing.assert_array_equal(first["params"]["net"]["shift"], same["params"]["net"]["shift"])
     wrong = {"params": {"net": {"scale": np.float32(1)}}, "batch_stats": first["batch_stats"]}

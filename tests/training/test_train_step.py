@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -27,6 +28,13 @@ def start(trainable: Any, config: TrainConfig, devices: int = 1, objective: Any 
     )
 
 
+@functools.cache
+def mapped(trainable: Any, config: TrainConfig, devices: int, objective: Any) -> Any:
+    """The step, compiled once for all tests."""
+    step = train_step(trainable, config, optim.optimizer(config), degrade, objective)
+    return map_step(step, devices)
+
+
 def run(
     trainable: Any,
     config: TrainConfig,
@@ -35,9 +43,7 @@ def run(
     steps: int = 5,
     batch: Any = BATCH,
 ) -> Any:
-    step = map_step(
-        train_step(trainable, config, optim.optimizer(config), degrade, objective), devices
-    )
+    step = mapped(trainable, config, devices, objective)
     now = start(trainable, config, devices, objective)
     for _ in range(steps):
         now, metrics = step(now, batch)

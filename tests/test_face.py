@@ -183,7 +183,7 @@ def cohort():
 
 @pytest.fixture(scope="module")
 def weights(unet, cohort):
-    return fr.fit(unet, cohort, fr.GaussianNoise(sd=0.2), steps=150, learning_rate=3e-3, seed=1)
+    return fr.fit(unet, cohort, fr.GaussianNoise(sd=0.2), steps=60, learning_rate=6e-3, seed=1)
 
 
 def test_a_reconstructor_learns_from_arrays(unet, cohort, weights):

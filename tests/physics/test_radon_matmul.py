@@ -23,7 +23,7 @@ exact_radon = jax.jit(radon_gather.radon, static_argnums=1)
 exact_back_project = jax.jit(radon_gather.filtered_back_projection, static_argnums=1)
 
 
-@pytest.mark.parametrize("size", [256, 250, 64])
+@pytest.mark.parametrize("size", [256, 64])
 def test_within_a_thousandth_on_chest_xrays(samples, size):
     beam = parallel_beam(size)
     images = chest_xrays(samples, size, 3)

@@ -56,6 +56,8 @@ def main() -> None:
     parser.add_argument("--damages", type=int, default=48)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    # a shell has processes in its background ignore interrupts, and theirs with them
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     out = given.out.absolute()
     out.mkdir(parents=True, exist_ok=True)
     cache = {"JAX_COMPILATION_CACHE_DIR": str(out / "compiled")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from experiments.faults.runs import Process, differences, leftovers, study
+
+ONE_LINE = "refused in one line"
 
 
 @contextmanager
@@ -51,6 +54,8 @@ def full(
             if ended.code == 0:
                 break
             rows.append(_row("disk full", ended))
+            if rows[-1]["outcome"] != ONE_LINE:  # to be looked at
+                shutil.copy(log, folder.with_suffix(f".{len(rows)}.log"))
             room += int(rng.uniform(0.3, 1.7) * size / count) + 4
             assert remount(folder, f"size={room}k")
         yield from _ends(rows, place / "work", whole, log)
@@ -93,7 +98,7 @@ def _row(fault: str, ended: Any) -> dict[str, Any]:
     return {
         "fault": fault,
         "stage": ended.stage,
-        "outcome": "; ".join(faults) or "refused in one line",
+        "outcome": "; ".join(faults) or ONE_LINE,
         "told": said,
     }
 

@@ -81,7 +81,9 @@ def _termination() -> Iterator[None]:
     def dropped(told: sys.UnraisableHookArgs) -> None:
         # Python drops what is raised while an object is deleted, where a signal may come as well
         if not issubclass(told.exc_type, KeyboardInterrupt | Terminated):
-            sys.__unraisablehook__(told)
+            # writers of a checkpoint come back to a loop that the first failed write has closed
+            if str(told.exc_value) != "Event loop is closed":
+                sys.__unraisablehook__(told)
             return
         signal.signal(signal.SIGTERM, end)
         sent = signal.SIGINT if told.exc_type is KeyboardInterrupt else signal.SIGTERM

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
+from logging import LogRecord
 from typing import ParamSpec, Protocol, TextIO, TypeVar
 
 from absl import logging
@@ -262,3 +263,14 @@ def quiet(verbosity: int) -> None:
     logging.set_verbosity(verbosity)
     # absl keeps a threshold of its own for standard error
     logging.set_stderrthreshold(verbosity)
+    logger = logging.get_absl_logger()
+    logger.removeFilter(_said_by_whoever_waits)
+    if verbosity <= logging.ERROR:  # the less is said, the smaller absl's number
+        logger.addFilter(_said_by_whoever_waits)
+
+
+def _said_by_whoever_waits(record: LogRecord) -> bool:
+    """Leaves out what Orbax logs on its threads, with a traceback each: the same error is raised
+    where the checkpoint is waited for.
+    """
+    return "orbax" not in record.pathname

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterable
@@ -29,7 +30,12 @@ Rows = Iterable[dict[str, Any]]
 
 
 def undisturbed(out: Path) -> Path:
-    """The study that nothing happens to; run twice, so that its times are without compiling."""
+    """The study that nothing happens to; run twice, so that its times are without compiling.
+    Whatever else an earlier run left in the folder is deleted.
+    """
+    for folder in out.iterdir():
+        if folder.is_dir() and folder.name not in ("compiled", "compiling", "whole"):
+            shutil.rmtree(folder)
     for name in ("compiling", "whole"):
         if not (out / name / "report" / "index.html").exists():
             ended = runs.study(out / name, log=out / f"{name}.log")

@@ -127,6 +127,8 @@ class Run:
                 self._between_steps(state, record, stopping)
                 if stopping:
                     self._leave(record, signal.SIGINT in stop)
+            if stop:  # told during the last step, whose checkpoint is on its way
+                self._leave(record, signal.SIGINT in stop)
         # The best step was saved when it was found, and is kept.
         if record.best_step is not None and record.best_step != record.step:
             state = self._checkpoints.restore(template, record.best_step)[0]
@@ -353,3 +355,6 @@ def _termination() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    # one that came after the last question whether there was any
+    for number in stop:
+        signal.raise_signal(number)

@@ -16,6 +16,7 @@ import pytest
 
 from fairrecon_jax.training.checkpoints import load_variables
 from fairrecon_jax.training.metrics_writer import read_metrics
+from fairrecon_jax.training.run import Run, _termination
 from tests.support import resumable
 from tests.support.resumable import CONFIG, run
 
@@ -122,3 +123,28 @@ def test_told_to_stop_it_saves_where_it_stands(
     assert saved >= 9
     run(tmp_path)
     assert_same(tmp_path, straight)
+
+
+@pytest.mark.parametrize(
+    ("sent", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+def test_told_to_stop_during_the_last_step_it_does(
+    straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: int, raised: type
+) -> None:
+    between = Run._between_steps
+
+    def told(self: Run, state: Any, record: Any, stopping: bool) -> None:
+        between(self, state, record, stopping)
+        if record.step == CONFIG.steps:
+            signal.raise_signal(sent)
+
+    monkeypatch.setattr(Run, "_between_steps", told)
+    with pytest.raises(raised):
+        run(tmp_path)
+    run(tmp_path)
+    assert_same(tmp_path, straight)
+
+
+def test_a_signal_after_the_last_question_reaches_whoever_handles_it() -> None:
+    with pytest.raises(KeyboardInterrupt), _termination():
+        signal.raise_signal(signal.SIGINT)

@@ -41,15 +41,30 @@ def lower(step: Callable[..., Any], *shapes: Any, donate: bool) -> tuple[str, li
     """
     traced = jax.jit(step, donate_argnums=0 if donate else ()).trace(*shapes)
     count = len(jax.tree.leaves(shapes[0]))
-    try:
-        text = traced.lower(lowering_platforms=PLATFORMS).as_text()
-    except NotImplementedError as error:
-        # as JAX says of Python that the step calls
-        return "", [f"does not lower: {str(error).splitlines()[0]}"]
+    # JAX does not lower what calls Python for several platforms at once
+    if calls := of_python(traced.jaxpr):
+        return "", [f"calls of Python: {', '.join(sorted(calls))}"]
+    text = traced.lower(lowering_platforms=PLATFORMS).as_text()
     wrong = list(problems(text))
     if donate:
         wrong += not_donated(text, traced.jaxpr, count)
     return text, wrong
+
+
+def of_python(jaxpr: Any) -> set[str]:
+    """Names of the operations of a program, and of those within it, that call Python.
+
+    Example:
+      >>> of_python(jax.make_jaxpr(jax.jit(lambda x: jax.debug.callback(print, x)))(1.0))
+      {'debug_callback'}
+    """
+    found = set()
+    for eqn in jaxpr.eqns:
+        found |= {name for name in [eqn.primitive.name] if name.endswith("_callback")}
+        inner = jax.tree.leaves(list(eqn.params.values()), is_leaf=lambda x: hasattr(x, "eqns"))
+        for one in inner:
+            found |= of_python(one) if hasattr(one, "eqns") else set()
+    return found
 
 
 def problems(text: str) -> Iterator[str]:

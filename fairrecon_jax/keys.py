@@ -83,16 +83,38 @@ def free(default: Any) -> Any:
     return dataclasses.field(default=default, metadata={"identity": False})
 
 
+def added(default: Any, **metadata: Any) -> Any:
+    """A dataclass field that came after results were made: at its default it changes no number.
+
+    Args:
+      default: of the field, under which everything is as it was without it.
+      **metadata: more of the field's metadata.
+
+    Returns:
+      A `dataclasses.field` that `identity` leaves out where it has its default.
+
+    Example:
+      >>> @dataclasses.dataclass(frozen=True)
+      ... class Run:
+      ...     steps: int
+      ...     nesterov: bool = added(default=False)
+      >>> identity(Run(10)), identity(Run(10, nesterov=True))["nesterov"]
+      ({'kind': 'Run', 'steps': 10}, True)
+    """
+    return dataclasses.field(default=default, metadata={**metadata, "identity": "unless default"})
+
+
 def identity(value: Any, everything: bool = False) -> Any:
     """All of a value that a result may depend on, as JSON.
 
-    A dataclass gives its class name and its fields, less those declared `free`; mappings, lists and
-    tuples give their parts, arrays a digest of their values. Two equal identities are the same
+    A dataclass gives its class name and its fields, less those declared `free` and those `added`
+    that have their default; mappings, lists and tuples give their parts, arrays a digest of their
+    values. Two equal identities are the same
     choice, whatever object or file held it.
 
     Args:
       value: built of dataclasses, mappings, sequences, arrays, paths and scalars.
-      everything: with the fields that are `free`, for a record that people read.
+      everything: with all fields, for a record that people read.
 
     Returns:
       Dictionaries, lists and scalars.
@@ -124,7 +146,7 @@ def identity(value: Any, everything: bool = False) -> Any:
         return f"{array.dtype}{list(array.shape)} {digested}"
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = dataclasses.fields(value)
-        kept = [f.name for f in fields if everything or f.metadata.get("identity", True)]
+        kept = [f.name for f in fields if everything or _counts(f, getattr(value, f.name))]
         parts = {name: identity(getattr(value, name), everything) for name in kept}
         # Two classes with the same fields are different choices.
         return {"kind": type(value).__name__, **parts}
@@ -136,6 +158,12 @@ def identity(value: Any, everything: bool = False) -> Any:
     if isinstance(value, (list, tuple)):
         return [identity(part, everything) for part in value]
     raise TypeError(f"a {type(value).__name__} has no declared identity: {value!r}")
+
+
+def _counts(field: dataclasses.Field[Any], value: Any) -> bool:
+    """Whether a field of this value may change a number."""
+    declared = field.metadata.get("identity", True)
+    return value != field.default if declared == "unless default" else bool(declared)
 
 
 def digest(*parts: Any) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from fairrecon_jax.keys import digest, free, identity
+from fairrecon_jax.keys import added, digest, free, identity
 from fairrecon_jax.training.config import TrainConfig
 
 
@@ -62,6 +62,21 @@ def test_a_dataclass_is_its_name_and_the_fields_that_change_numbers():
     assert identity(Toy(2)) == identity(Toy(2, workers=8, root=Path("elsewhere")))
     assert digest(Toy(2)) != digest(Toy(3))
     assert digest(Other(2)) != digest({"size": 2}), "the class is a choice too"
+
+
+@dataclasses.dataclass(frozen=True)
+class Grown:
+    """`Other` of a later version."""
+
+    size: int
+    border: float | str = added("edge", training=True)
+
+
+def test_a_field_that_was_added_counts_where_it_is_not_at_its_default():
+    assert identity(Grown(2)) == identity(Grown(2, "edge")) == {"kind": "Grown", "size": 2}
+    assert identity({"of": [Grown(2, 0)]}) == {"of": [{"kind": "Grown", "size": 2, "border": 0}]}
+    assert identity(Grown(2), everything=True)["border"] == "edge"
+    assert dataclasses.fields(Grown)[1].metadata["training"]
 
 
 def test_a_record_for_people_holds_every_field():

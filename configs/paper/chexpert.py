@@ -81,9 +81,9 @@ def reconstructors(blocks: ConfigDict) -> None:
         {"kind": "pix2pix", "width": 64, "downsamplings": 7, "lambda_l1": 1000.0, "dropout": 0.5}
     )
     blocks.pix2pix.train = training(585_000, 32, 2e-4, selection="mse")  # 200 epochs of 2,925
-    # the rate falls step by step, where the original falls once an epoch; the paper does not say
-    # which weights it keeps, here the best by validation patients
-    blocks.pix2pix.train.update(schedule="half_linear", b1=0.5)
+    # the rate falls once an epoch; the paper does not say which weights it keeps, here the best by
+    # validation patients
+    blocks.pix2pix.train.update(schedule="half_linear", schedule_every=2_925, b1=0.5)
 
     # 100 steps, a cosine of theta, noise 10/255, eps 0.005 and L1 by default; images are cut off to
     # [0, 1], where the code stretches each: finish = "min_max"

@@ -17,6 +17,7 @@ from fairrecon_jax.types import ConfigError
 LARGEST: Mapping[str, float] = {
     # trainings
     "steps": 10**8,
+    "schedule_every": 10**8,
     "warmup_steps": 10**8,
     "warmup": 10**8,
     "eval_every": 10**8,

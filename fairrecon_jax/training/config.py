@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
-from fairrecon_jax.keys import free
+from fairrecon_jax.keys import added, free
 from fairrecon_jax.runtime.choices import check_numbers
 from fairrecon_jax.types import Precision, meant
 
@@ -27,6 +27,8 @@ class TrainConfig:
       learning_rate: peak rate.
       schedule: after the warm-up "constant", "cosine" (to 0 at the last step), or "half_linear"
         (constant for the first half of the steps, then linear to 0, as Pix2Pix is published).
+      schedule_every: steps behind the warm-up that share a rate, as those of an epoch do in
+        PyTorch; 0 = each has its own, see `optim.learning_rate`.
       warmup_steps: steps of linear rise from 0 to the peak.
       optimizer: "adam", "amsgrad" (the largest second moment so far, in PyTorch's order) or "adamw"
         (decoupled weight decay).
@@ -70,6 +72,7 @@ class TrainConfig:
     batch_size: int
     learning_rate: float = 1e-3
     schedule: Literal["constant", "cosine", "half_linear"] = "cosine"
+    schedule_every: int = added(0)
     warmup_steps: int = 0
     optimizer: Literal["adam", "amsgrad", "adamw"] = "adam"
     b1: float = 0.9
@@ -182,6 +185,7 @@ _LOWEST = {
     "steps": 1,
     "batch_size": 1,
     "learning_rate": 0,
+    "schedule_every": 0,
     "warmup_steps": 0,
     "weight_decay": 0,
     "clip_norm": 0,

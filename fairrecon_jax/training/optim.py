@@ -19,25 +19,40 @@ def learning_rate(config: TrainConfig) -> optax.Schedule:
     w) / (n - w))) / 2 ("cosine"), or r min(1, (n - s) / (n - h)) with h = w + floor((n - w) / 2)
     ("half_linear").
 
+    With k = schedule_every > 0 the steps of each k behind the warm-up share a rate, that of epoch e
+    of E = ceil((n - w) / k), counted from 0: r (1 + cos(pi e / E)) / 2, as PyTorch's
+    `CosineAnnealingLR`, or r min(1, (E - e) / (E - floor(E / 2) + 1)), as Pix2Pix is published: the
+    first epoch of the second half lies below r already, and the last one above 0.
+
     Args:
-      config: learning_rate, schedule, warmup_steps and steps are read.
+      config: learning_rate, schedule, schedule_every, warmup_steps and steps are read.
 
     Returns:
       A function from the step (0 is the first) to the rate.
     """
-    rest = config.steps - config.warmup_steps
+    every = config.schedule_every
+    rest = math.ceil((config.steps - config.warmup_steps) / max(every, 1))
     if config.schedule == "cosine":
         main = optax.cosine_decay_schedule(config.learning_rate, rest)
     elif config.schedule == "half_linear":
-        half = rest // 2
-        main = optax.linear_schedule(config.learning_rate, 0.0, rest - half, half)
+        # an epoch's fall begins with it, a step's behind it
+        half, begun = rest // 2, int(every > 0 and rest > 1)
+        fall = rest - half + begun
+        main = optax.linear_schedule(config.learning_rate, 0.0, fall, half - begun)
     else:
         main = optax.constant_schedule(config.learning_rate)
+    if every:
+        main = _by_epoch(main, every)
     if not config.warmup_steps:
         return main
     # The schedule behind the rise counts from its own start: hence `rest` above.
     rise = optax.linear_schedule(0.0, config.learning_rate, config.warmup_steps)
     return optax.join_schedules([rise, main], [config.warmup_steps])
+
+
+def _by_epoch(schedule: optax.Schedule, every: int) -> optax.Schedule:
+    """A schedule of epochs as one of steps."""
+    return lambda step: schedule(step // every)
 
 
 def optimizer(config: TrainConfig) -> optax.GradientTransformation:

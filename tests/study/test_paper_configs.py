@@ -24,6 +24,7 @@ def test_reconstructors_and_mitigations(name):
     assert unet.train.steps == pytest.approx(20 * unet.train.eval_every, rel=1e-3)
     assert (gan.model.dropout, gan.model.lambda_l1, gan.model.downsamplings) == (0.5, 1000, 7)
     assert (gan.train.schedule, gan.train.b1, gan.train.batch_size) == ("half_linear", 0.5, 32)
+    assert gan.train.steps == 200 * gan.train.schedule_every
     assert (sde.train.b2, sde.train.learning_rate, sde.train.batch_size) == (0.99, 1e-4, 8)
     assert set(study.mitigations) == {"reweighting", "eodd", "adversarial"}
     for mitigation in study.mitigations.values():

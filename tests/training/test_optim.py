@@ -37,6 +37,42 @@ def test_the_second_half_is_linear(warmup: int, steps: int) -> None:
     assert float(rate(steps)) == 0
 
 
+@pytest.mark.parametrize("schedule", ["half_linear", "cosine"])
+@pytest.mark.parametrize("epochs", [8, 7, 2])
+def test_the_rate_of_an_epoch_is_that_of_torch(schedule: str, epochs: int) -> None:
+    """Pix2Pix is published with a `LambdaLR`, constant epochs first and then falling ones."""
+    torch = pytest.importorskip("torch")
+    every, warmup, constant = 5, 3, epochs // 2
+    # the last epoch is cut short
+    steps = warmup + epochs * every - 2
+    config = TrainConfig(
+        steps, 1, 0.3, schedule=schedule, schedule_every=every, warmup_steps=warmup
+    )
+    rate, theirs = learning_rate(config), torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], 0.3)
+
+    def factor(epoch: int) -> float:
+        return 1 - max(0, epoch + 1 - constant) / (epochs - constant + 1)
+
+    of_epochs = {
+        "half_linear": lambda: torch.optim.lr_scheduler.LambdaLR(theirs, factor),
+        "cosine": lambda: torch.optim.lr_scheduler.CosineAnnealingLR(theirs, epochs),
+    }[schedule]()
+    seen = []
+    for step in range(warmup, steps):
+        wanted = theirs.param_groups[0]["lr"]
+        assert float(rate(jnp.int32(step))) == pytest.approx(wanted, rel=1e-5)
+        seen.append(wanted)
+        if (step - warmup) % every == every - 1:
+            theirs.step()
+            of_epochs.step()
+    assert len(set(seen)) == (epochs - constant + 1 if schedule == "half_linear" else epochs)
+
+
+def test_an_epoch_longer_than_the_training_keeps_the_rate() -> None:
+    rate = learning_rate(TrainConfig(9, 1, 0.3, schedule="half_linear", schedule_every=10))
+    assert [float(rate(step)) for step in (0, 8)] == pytest.approx([0.3, 0.3])
+
+
 def test_constant_stays_after_the_warm_up() -> None:
     config = TrainConfig(9, 1, learning_rate=0.5, schedule="constant", warmup_steps=4)
     rate = learning_rate(config)

@@ -13,6 +13,7 @@ from fairrecon_jax.training.config import TrainConfig
     [
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"schedule": "linear"}, "schedule must be one of constant, cosine, half_linear, got"),
+        ({"schedule_every": -1}, "schedule_every must be at least 0, got -1"),
         ({"precision": "float16"}, "precision must be one of float32, bfloat16"),
         ({"ema": 1.0}, r"ema must lie in \[0, 1\), got 1.0"),
         ({"b2": 1.0}, r"b2 must lie in \[0, 1\), got 1.0"),
@@ -80,5 +81,6 @@ def test_what_changes_no_number_is_no_part_of_the_identity() -> None:
         wandb=True,
     )
     assert identity(plain) == identity(free)
-    for change in ({"steps": 9}, {"seed": 1}, {"eval_every": 2}, {"ema": 0.5}):
+    changes = ({"steps": 9}, {"seed": 1}, {"eval_every": 2}, {"ema": 0.5}, {"schedule_every": 1})
+    for change in changes:
         assert identity(TrainConfig(**{"steps": 8, "batch_size": 2, **change})) != identity(plain)

@@ -13,13 +13,14 @@ import numpy as np
 
 from fairrecon_jax.diagnosers.interface import register
 from fairrecon_jax.diagnosers.preprocessing import Outputs, Preprocessing
+from fairrecon_jax.diagnosers.ranking import mean_auroc
 from fairrecon_jax.models.apply import apply_network, features, init_network, weighted_mean
 from fairrecon_jax.models.densenet import DenseNet, check_size
 from fairrecon_jax.models.resnet import STAGES, Head, ResNet
 from fairrecon_jax.registry import FLAT, TRAINING, UNCHANGED
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.augment import Augmentation
-from fairrecon_jax.training.trainable import Phase, PhaseOutput
+from fairrecon_jax.training.trainable import Phase, PhaseOutput, Together
 from fairrecon_jax.types import Array, Batch, Key, Precision, TaskKind, Variables, meant
 
 NETWORK, POINTS = "classifier", "operating_points"
@@ -140,8 +141,8 @@ class Classifier:
 
     @property
     def validation_metrics(self) -> Mapping[str, Literal["max", "min"]]:
-        """Lower "loss"."""
-        return {"loss": "min"}
+        """Lower "loss", higher "auroc"."""
+        return {"loss": "min", "auroc": "max"}
 
     def init(self, key: Key, batch: Batch) -> Variables:
         """Fresh variables; operating points of 0.5, which change no score."""
@@ -186,13 +187,17 @@ class Classifier:
 
     def evaluate(
         self, variables: Variables, batch: Batch, key: Key
-    ) -> dict[str, tuple[Array, Array]]:
+    ) -> dict[str, tuple[Array, Array] | Together]:
         """Per-example "loss": mean cross-entropy over the example's known labels, weighted by their
-        number, whatever `loss_mean` is: validation must not depend on its batches.
+        number, whatever `loss_mean` is: validation must not depend on its batches. And "auroc", the
+        mean over tasks of the AUROC of all examples.
         """
-        losses, known = self._losses(self._logits(variables, batch["image"]), batch)
+        logits, weight = self._logits(variables, batch["image"]), batch["weight"]
+        losses, known = self._losses(logits, batch)
         loss, count = _by_example(losses, known)
-        return {"loss": (loss, batch["weight"] * count)}
+        # by logits: large ones have the same sigmoid in float32
+        ranking = Together((self._labels(batch), self._chosen(logits)), weight, mean_auroc)
+        return {"loss": (loss, weight * count), "auroc": ranking}
 
     def predict(self, variables: Variables, image: Array) -> jax.Array:
         """Scores [B, T] in [0, 1] of images [B, H, W, 1] in [0, 1]."""

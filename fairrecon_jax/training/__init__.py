@@ -8,6 +8,13 @@ bring the checkpoint library with them.
 from __future__ import annotations
 
 from fairrecon_jax.training.config import TrainConfig
-from fairrecon_jax.training.trainable import Objective, Phase, PhaseLoss, PhaseOutput, Trainable
+from fairrecon_jax.training.trainable import (
+    Objective,
+    Phase,
+    PhaseLoss,
+    PhaseOutput,
+    Together,
+    Trainable,
+)
 
-__all__ = ["Objective", "Phase", "PhaseLoss", "PhaseOutput", "TrainConfig", "Trainable"]
+__all__ = ["Objective", "Phase", "PhaseLoss", "PhaseOutput", "Together", "TrainConfig", "Trainable"]

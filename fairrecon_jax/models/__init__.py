@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fairrecon_jax.models.alexnet import AlexNet
 from fairrecon_jax.models.apply import apply_network, init_network, weighted_mean
 from fairrecon_jax.models.checkpoint import read_state
 from fairrecon_jax.models.conditional_unet import ConditionalUNet
@@ -16,6 +17,7 @@ from fairrecon_jax.models.resnet_unet import ResNetUNet
 from fairrecon_jax.models.unet import UNet
 
 __all__ = [
+    "AlexNet",
     "ConditionalUNet",
     "DenseNet",
     "FastMriUNet",

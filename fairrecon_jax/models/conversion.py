@@ -83,8 +83,13 @@ def convert(
     wanted = flatten_dict(dict(jax.eval_shape(lambda: network.init(jax.random.key(0), *inputs))))
     converted: dict[LeafPath, Any] = {}
     if fresh_head is not None:
-        fresh = flatten_dict(init_network(network, "net", fresh_head, *inputs)["params"]["net"])
-        converted = {("params", *path): leaf for path, leaf in fresh.items() if path[0] == "head"}
+        fresh = init_network(network, "net", fresh_head, *inputs)
+        converted = {
+            (kind, *path): leaf
+            for kind, trees in fresh.items()
+            for path, leaf in flatten_dict(trees["net"]).items()
+            if path[0] in ("head", "head_norm")
+        }
     paths = [path for path in wanted if path not in converted]
     found = _best(network, state, paths)
     # All problems are gathered: a wrong layout is known by the whole list, not by its first key.

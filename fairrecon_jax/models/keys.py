@@ -115,6 +115,18 @@ def densenet_key(path: ModulePath, hidden: int) -> str:
     )
 
 
+def alexnet_key(path: ModulePath) -> str:
+    """The key stem of an `AlexNet` module, its trunk in torchvision's layout.
+
+    Args:
+      path: module path.
+    """
+    if path[0].startswith("conv"):
+        # in a sequence with their ReLUs and poolings
+        return f"features.{(0, 3, 6, 8, 10)[int(path[0].removeprefix('conv'))]}"
+    return ".".join(path)
+
+
 def resnet_unet_key(path: ModulePath) -> str:
     """The key stem of a `ResNetUNet` module in the layout of segmentation_models_pytorch:
     encoder.layer1.0.conv1, decoder.blocks.0.conv1.0 (its norm .1), segmentation_head.0.

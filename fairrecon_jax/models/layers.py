@@ -100,15 +100,16 @@ def _max_pool_2x2_backward(place: jax.Array, gradient: jax.Array) -> tuple[jax.A
 max_pool_2x2.defvjp(_max_pool_2x2_forward, _max_pool_2x2_backward)
 
 
-def max_pool_3x3_stride_2(x: Array) -> jax.Array:
-    """The maximum of 3x3 windows two pixels apart, one pixel of border: as three shifted maxima
-    along each axis.
+def max_pool_3x3_stride_2(x: Array, padding: Literal[0, 1] = 1) -> jax.Array:
+    """The maximum of 3x3 windows two pixels apart: as three shifted maxima along each axis.
 
     Args:
       x: [B, H, W, C].
+      padding: pixels of border, which never wins.
 
     Returns:
-      [B, ceil(H/2), ceil(W/2), C], equal to `nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))`.
+      [B, ceil(H/2), ceil(W/2), C], equal to `nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))`;
+        without border [B, ceil(H/2) - 1, ceil(W/2) - 1, C] of odd H and W (one less of even).
 
     Example:
       >>> image = jnp.arange(25.0).reshape(1, 5, 5, 1)  # rows 0 to 4, 5 to 9, ...
@@ -117,13 +118,14 @@ def max_pool_3x3_stride_2(x: Array) -> jax.Array:
     """
     for axis in (1, 2):
         size = x.shape[axis]
-        out = (size + 1) // 2
+        out = (size - 1) // 2 + padding
         # The border never wins: every window holds a pixel of the image.
         low = jnp.finfo(x.dtype).min
-        padding = [(0, 0)] * 4
-        # 2 out + 1 pixels: the windows start at 0, 2, ..., 2 out - 2.
-        padding[axis] = (1, 2 * out - size)
-        padded = jnp.pad(x, padding, constant_values=low)
+        border = [(0, 0)] * 4
+        # 2 out + 1 pixels: the windows start at 0, 2, ..., 2 out - 2. Of an even size without
+        # border the last pixel is in none.
+        border[axis] = (padding, max(2 * out + 1 - size - padding, 0))
+        padded = jnp.pad(x, border, constant_values=low)
         taps = [
             jax.lax.slice_in_dim(padded, k, k + 2 * out - 1, stride=2, axis=axis) for k in range(3)
         ]

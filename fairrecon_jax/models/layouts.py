@@ -10,12 +10,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fairrecon_jax.models.alexnet import AlexNet
 from fairrecon_jax.models.checkpoint import State
 from fairrecon_jax.models.conditional_unet import ConditionalUNet
 from fairrecon_jax.models.densenet import DenseNet
 from fairrecon_jax.models.fastmri_unet import FastMriUNet
 from fairrecon_jax.models.keys import (
     UNET_LAYOUTS,
+    alexnet_key,
     conditional_unet_key,
     densenet_key,
     discriminator_key,
@@ -96,6 +98,7 @@ LAYOUTS: dict[type[nn.Module], Callable[[Any, State], Layout]] = {
     ),
     ResNet: _resnet,
     DenseNet: _densenet,
+    AlexNet: lambda network, state: Layout(state, alexnet_key),
     Pix2PixGenerator: lambda network, state: Layout(
         state, lambda path: generator_key(path, network.downsamplings)
     ),

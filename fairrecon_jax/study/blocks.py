@@ -7,7 +7,7 @@ import math
 
 from fairrecon_jax.keys import free
 from fairrecon_jax.metrics.image_metric import DEFAULT, check_computable
-from fairrecon_jax.metrics.perceptual import find_lpips
+from fairrecon_jax.metrics.lpips_file import find_lpips
 from fairrecon_jax.runtime.atomic import file_digest
 
 

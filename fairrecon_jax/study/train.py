@@ -74,19 +74,19 @@ def _balanced(context: Context, name: str, rows: np.ndarray) -> tuple[Any, np.nd
 def trained_diagnoser(context: Context, name: str, training: int | None = None) -> dict[str, Any]:
     """What the training of a diagnoser under one seed depends on."""
     declared = inputs.diagnoser(context.study, name, training)
-    init = context.study.diagnosers[name].init
+    init = context.study.diagnosers[name].init_file
     # only where there is one: a training without is the same as ever
-    return {**declared, "init": content(Path(init))} if init else declared
+    return {**declared, "init": content(init)} if init else declared
 
 
 def start(context: Context, name: str, training: int | None = None) -> Variables | None:
     """The variables that the training of a diagnoser starts from; None for fresh ones."""
     one = context.study.diagnosers[name]
     train = one.training(training)
-    if not one.init or train is None:
+    if not one.init_file or train is None:
         return None
     size, key = context.study.cohort.image_size, jax.random.key(train.seed)
-    return start_variables(one.model, one.init, size, key)
+    return start_variables(one.model, one.init_file, size, key)
 
 
 def train_reconstructor(context: Context, cell: Cell) -> None:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from scipy.special import softmax
 
 from fairrecon_jax.diagnosers import Preprocessing, make_diagnoser
@@ -253,6 +254,37 @@ def test_a_training_starts_from_the_trunk_of_a_file(tmp_path):
     plain = make_diagnoser("segmenter", SPEC, ("lung",), width=4, depth=2)
     with pytest.raises(InputError, match="only the encoder of the backbones resnet18_unet"):
         start_variables(plain, file, 64, key)
+
+
+def test_an_alexnet_starts_from_imagenet_as_torchvision_and_as_lpips_have_it(tmp_path):
+    rng, state, arrays = np.random.default_rng(0), {}, {}
+    shapes = ((64, 3, 11), (192, 64, 5), (384, 192, 3), (256, 384, 3), (256, 256, 3))
+    for i, (place, (outputs, inputs, size)) in enumerate(zip((0, 3, 6, 8, 10), shapes)):
+        kernel = rng.normal(0, 1, (outputs, inputs, size, size)).astype(np.float32)
+        bias = rng.normal(0, 1, outputs).astype(np.float32)
+        state |= {f"features.{place}.weight": kernel, f"features.{place}.bias": bias}
+        arrays[f"AlexNet_0.Conv_{i}.kernel"] = kernel.transpose(2, 3, 1, 0)
+        arrays[f"AlexNet_0.Conv_{i}.bias"] = bias
+    np.savez(tmp_path / "lpips.npz", **arrays)
+    state["classifier.6.weight"] = np.zeros((1000, 4096), np.float32)
+    save_file(state, tmp_path / "alexnet.safetensors")
+
+    model, key = classifier(backbone="alexnet", channels=3), jax.random.key(3)
+    fresh = model.init(key, {"image": jnp.zeros((1, 64, 64, 1))})
+    for name in ("lpips.npz", "alexnet.safetensors"):
+        started = start_variables(model, tmp_path / name, 64, key)
+        assert jax.tree.structure(started) == jax.tree.structure(fresh)
+        params = started["params"]["classifier"]
+        for i in range(5):
+            np.testing.assert_array_equal(
+                params[f"conv{i}"]["kernel"], arrays[f"AlexNet_0.Conv_{i}.kernel"]
+            )
+        for part in ("head", "head_norm"):
+            own = fresh["params"]["classifier"][part]
+            jax.tree.map(np.testing.assert_array_equal, params[part], own)
+    np.savez(tmp_path / "other.npz", kernel=np.zeros(3))
+    with pytest.raises(InputError, match=r"other\.npz cannot be read as LPIPS weights"):
+        start_variables(model, tmp_path / "other.npz", 64, key)
 
 
 def test_what_is_refused(tmp_path):

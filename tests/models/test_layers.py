@@ -64,6 +64,15 @@ def test_pooling_of_3x3_windows(height, width):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+@pytest.mark.parametrize(("height", "width"), [(8, 7), (3, 31), (4, 3)])
+def test_pooling_of_3x3_windows_without_border(height, width):
+    x = normal(1, 2, height, width, 3)
+    ours = value_and_pullback(lambda x: max_pool_3x3_stride_2(x, padding=0), x)
+    theirs = value_and_pullback(lambda x: nn.max_pool(x, (3, 3), (2, 2)), x)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
 def test_transposed_convolution():
     """Values, and gradients with respect to input, kernel and bias, up to reversing the kernel's
     spatial axes.

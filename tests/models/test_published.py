@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from fairrecon_jax.models import (
+    AlexNet,
     DenseNet,
     FastMriUNet,
     PatchDiscriminator,
     Pix2PixGenerator,
     ResidualUNet,
     ResNetUNet,
+    alexnet,
     convert,
     init_network,
 )
@@ -55,6 +57,37 @@ def test_monai_unet(norm, units):
         norm=norm,
     )
     assert_parity(module, ResidualUNet(2, 4, 2, units, norm.lower()), 32)
+
+
+class TorchAlexNet(nn.Module):
+    """torchvision's `features`, and the head of ours."""
+
+    def __init__(self, outputs: int, width: int, channels: int) -> None:
+        super().__init__()
+        a, b, c, d = width, 3 * width, 6 * width, 4 * width
+        relu, pool = nn.ReLU(), nn.MaxPool2d(3, 2)
+        self.features = nn.Sequential(
+            *(nn.Conv2d(channels, a, 11, 4, 2), relu, pool),
+            *(nn.Conv2d(a, b, 5, padding=2), relu, pool),
+            *(nn.Conv2d(b, c, 3, padding=1), relu),
+            *(nn.Conv2d(c, d, 3, padding=1), relu),
+            *(nn.Conv2d(d, d, 3, padding=1), relu),
+        )
+        self.head_norm = nn.BatchNorm2d(d)
+        self.head = nn.ModuleDict({"dense0": nn.Linear(d, outputs)})
+
+    def forward(self, x):
+        return self.head["dense0"](self.head_norm(self.features(x)).mean((2, 3)))
+
+
+def test_alexnet_on_the_trunk_of_torchvision():
+    assert_parity(TorchAlexNet(5, 8, 3), AlexNet(5, 8), 75, 3)
+    shapes = jax.eval_shape(AlexNet().init, jax.random.key(0), images(64, 3))
+    # torchvision's 61,100,840 without its three dense layers, the normalisation and the head
+    trunk = 61_100_840 - (9216 * 4096 + 4096) - (4096 * 4096 + 4096) - (4096 * 1000 + 1000)
+    assert sum(leaf.size for leaf in jax.tree.leaves(shapes["params"])) == trunk + 512 + 257
+    with pytest.raises(ValueError, match="images of 30x64 pixels are too small for an AlexNet"):
+        alexnet.check_size(30, 64)
 
 
 def test_monai_densenet():

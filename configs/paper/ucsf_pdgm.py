@@ -112,12 +112,13 @@ def mitigations(blocks: ConfigDict) -> None:
         **fine_tuning,
         weights=LAMBDAS,
         temperature=0.3,
-        threshold=0.5,  # the code fits it to every batch anew
+        threshold=0.5,  # a running mean of each batch's in the code: threshold = "running"
         scale="loss",  # in the size of the reconstruction loss, as in the code
         # the term's mean over the first steps; by its own running mean, as in the code, the term
         # could not shrink: divisor = "running"
         divisor="first",
-        # rates of about ten batches: one has no positive of most groups, which reads 0 in the code
+        # rates of about ten batches: one has no positive of most groups, which reads 0 in the code:
+        # decay = 0.0, min_count = 0.0
         decay=0.9,
     )
     # in the code alone, where both signs are reversed and only the first attribute is used; no

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fairrecon_jax.metrics.thresholds import balanced_threshold
 from fairrecon_jax.mitigation.interface import (
     Mitigation,
     MitigationContext,
@@ -36,8 +37,9 @@ from fairrecon_jax.training.trainable import Objective
 from fairrecon_jax.types import Array, Batch, Key
 
 SMALLEST_ERROR = 1e-3  # smallest 1 - Dice in a ratio
-RUNNING = 0.1  # share of a value in the running means of loss and term, as published
+RUNNING = 0.1  # share of a value in the running means of loss, term and threshold, as published
 THRESHOLDS = (0.02, 0.98)  # where a tracked threshold stays
+START = 0.5  # of a threshold that batches give
 
 
 @register("equalised_odds")
@@ -57,11 +59,17 @@ class EqualisedOdds(Mitigation):
       attributes: names; () for all.
       tasks: names; () for all that the frozen diagnosers have.
       temperature: T of the soft decision.
-      threshold: tau, on the scale of probabilities.
-      track_threshold: move tau, per task, to where soft sensitivity and soft specificity agree.
+      threshold: tau, on the scale of probabilities; or, per task, from the scores and labels of all
+        groups in a batch the one at which sensitivity and specificity are closest
+        (`metrics.balanced_threshold`): "batch", or "running", as published, a running mean of it
+        that starts from 0.5. Where a batch lacks one of the classes, tau stays.
+      track_threshold: move tau, a number, per task to where soft sensitivity and soft specificity
+        agree.
       threshold_rate: step of the tracked threshold per unit of their difference.
       decay: of the pooled sums from step to step.
-      min_count: smallest pooled number of examples of a stratum that enters a spread.
+      min_count: smallest pooled number of examples of a stratum that enters a spread; at 0 each
+        group with a known label enters all, with a rate of 0 where it has no example: with `decay`
+        0 as published.
       combine: "max" over attributes and tasks, or "logsumexp".
       sharpness: of "logsumexp".
       ratio: segmentation term, "linear" for (SER - 1)^2 or "log" for log^2 SER.
@@ -90,7 +98,7 @@ class EqualisedOdds(Mitigation):
     attributes: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     temperature: float = 0.3
-    threshold: float = 0.5
+    threshold: float | Literal["batch", "running"] = 0.5
     track_threshold: bool = False
     threshold_rate: float = 0.05
     decay: float = 0.9
@@ -109,7 +117,6 @@ class EqualisedOdds(Mitigation):
             kind,
             weight=self.weight,
             temperature=self.temperature,
-            min_count=self.min_count,
             sharpness=self.sharpness,
         )
         check_choice(kind, "combine", self.combine, ("max", "logsumexp"))
@@ -118,7 +125,17 @@ class EqualisedOdds(Mitigation):
         check_choice(kind, "divisor", self.divisor, ("first", "running"))
         if not 0 <= self.decay < 1:
             raise ValueError(f"mitigation {kind!r}: decay must lie in [0, 1), got {self.decay}")
-        if not THRESHOLDS[0] <= self.threshold <= THRESHOLDS[1]:
+        if not 0 <= self.min_count < float("inf"):
+            raise ValueError(
+                f"mitigation {kind!r}: min_count must be at least 0, got {self.min_count}"
+            )
+        if isinstance(self.threshold, str):
+            check_choice(kind, "threshold", self.threshold, ("batch", "running"))
+            if self.track_threshold:
+                raise ValueError(
+                    f"mitigation {kind!r}: track_threshold moves a threshold in numbers"
+                )
+        elif not THRESHOLDS[0] <= self.threshold <= THRESHOLDS[1]:
             raise ValueError(
                 f"mitigation {kind!r}: threshold must lie in {THRESHOLDS}, got {self.threshold}"
             )
@@ -164,9 +181,10 @@ class EqualisedOddsTerm:
         if self.options.scale == "loss":
             state["loss"] = fresh_scale()
         if count := self.readout.count("classification"):
+            threshold = self.options.threshold
             state |= {
                 "rates": empty_pool((self.groups.total, count, 2)),
-                "tau": jnp.full((count,), self.options.threshold),
+                "tau": jnp.full((count,), START if isinstance(threshold, str) else threshold),
             }
         if count := self.readout.count("segmentation"):
             state["dice"] = empty_pool((self.groups.total, count))
@@ -217,9 +235,11 @@ class EqualisedOddsTerm:
         self, readings: Readings, members: Array, weight: Array, state: Any
     ) -> tuple[jax.Array, Any, jax.Array]:
         """EODD [attributes, T] of soft decisions, the new pool and the new thresholds."""
-        options = self.options
-        # The threshold of the step before; a tracked one moves behind the decisions.
-        soft = jax.nn.sigmoid((readings.scores - state["tau"][None]) / options.temperature)
+        options, tau = self.options, state["tau"]
+        if isinstance(options.threshold, str):
+            tau = self._fitted(tau, readings, weight)
+        # A tracked threshold is that of the step before, and moves behind the decisions.
+        soft = jax.nn.sigmoid((readings.scores - tau[None]) / options.temperature)
         # [B, T, 2]: known negatives, known positives.
         has = jnp.stack(
             [readings.known * (1.0 - readings.labels), readings.known * readings.labels], -1
@@ -231,11 +251,12 @@ class EqualisedOddsTerm:
             )
         )
         rate, count, pooled = pool(state["rates"], sums[0], sums[1], options.decay)
+        # a group with known labels of one kind has, at a min_count of 0, a rate of both
+        enough = count >= options.min_count
+        if not options.min_count:
+            enough = jnp.broadcast_to(jnp.sum(count, -1, keepdims=True) > 0, count.shape)
         # Each [T, 2], from [G, T, 2] of the attribute's groups.
-        gaps = [
-            spread(rate[part], count[part] >= options.min_count, 0) for part in self.groups.slices
-        ]
-        tau = state["tau"]
+        gaps = [spread(rate[part], enough[part], 0) for part in self.groups.slices]
         if options.track_threshold:
             tau = self._tracked(
                 tau,
@@ -249,6 +270,18 @@ class EqualisedOddsTerm:
             )
         # [A, T, 2] -> [A, T]: the worse of the two labels.
         return largest(jnp.stack(gaps), -1), pooled, tau
+
+    def _fitted(self, tau: Array, readings: Readings, weight: Array) -> jax.Array:
+        """The balanced threshold of each task over the examples of all devices, or the running mean
+        of it; unchanged where the batch lacks one of the classes.
+        """
+        labels = jnp.where(readings.known > 0, readings.labels, jnp.nan)
+        label, score, weight = lax.all_gather(
+            lax.stop_gradient((labels, readings.scores, weight)), AXIS, tiled=True
+        )
+        found = jax.vmap(balanced_threshold, (1, 1, None))(label, score, weight)
+        share = 1.0 if self.options.threshold == "batch" else RUNNING
+        return jnp.where(jnp.isnan(found), tau, tau + share * (found - tau))
 
     def _tracked(self, tau: Array, sums: tuple[Array, Array]) -> jax.Array:
         """tau + rate (soft sensitivity - soft specificity), inside `THRESHOLDS`; unchanged where
@@ -275,8 +308,6 @@ class EqualisedOddsTerm:
         dice, count, pooled = pool(state["dice"], total, images, self.options.decay)
         # In logarithms the ratio of the extremes is their spread.
         error = jnp.log(jnp.maximum(1.0 - dice, SMALLEST_ERROR))
-        ratios = [
-            jnp.exp(spread(error[part], count[part] >= self.options.min_count, 0))
-            for part in self.groups.slices
-        ]
+        enough = (count > 0) & (count >= self.options.min_count)
+        ratios = [jnp.exp(spread(error[part], enough[part], 0)) for part in self.groups.slices]
         return jnp.stack(ratios), pooled

@@ -154,7 +154,7 @@ def test_the_registry_and_its_checks_name_what_is_wrong():
             r"threshold_rate must lie in \(0, 1\], task_weight and warmup must not be negative",
         ),
         ("equalised_odds", {"task_weight": -1.0}, "task_weight and warmup must not be negative"),
-        ("equalised_odds", {"min_count": 0.0}, "min_count must be a positive number"),
+        ("equalised_odds", {"min_count": -0.5}, "min_count must be at least 0"),
         ("group_dro", {"reconstruction": 0.0, "task": 0.0}, "one of the losses must count"),
         ("group_dro", {"weight": float("inf")}, "weight must be a positive number, got inf"),
     ],

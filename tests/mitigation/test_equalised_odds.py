@@ -241,9 +241,10 @@ def test_normalisation_lets_the_term_shrink():
     assert int(state["scale"]["steps"]) == 3
 
 
+@pytest.mark.parametrize("fields", [{"track_threshold": True}, {"threshold": "batch"}], ids=str)
 @pytest.mark.parametrize("diagnosers", [("bright", "outline")], ids="+".join)
-def test_value_state_and_gradient_do_not_depend_on_the_number_of_devices(diagnosers):
-    objective, state = start(EqualisedOdds(track_threshold=True), *diagnosers)
+def test_value_state_and_gradient_do_not_depend_on_the_number_of_devices(diagnosers, fields):
+    objective, state = start(EqualisedOdds(**fields), *diagnosers)
     whole = seen(BATCH)
     uneven = {**whole, "weight": np.where(np.arange(16) < 5, 0.0, 1.0).astype(np.float32)}
 
@@ -281,6 +282,9 @@ def test_the_ratio_of_errors_is_that_of_soft_dice():
         ({"combine": "mean"}, "combine"),
         ({"decay": 1.0}, "decay"),
         ({"threshold": 0.0}, "threshold must lie in"),
+        ({"threshold": "median"}, "threshold must be one of|'threshold' takes"),
+        ({"threshold": "batch", "track_threshold": True}, "track_threshold moves a threshold"),
+        ({"min_count": -1.0}, "min_count must be at least 0"),
         ({"lambda_": 1.0}, "has no field 'lambda_'"),
     ],
 )

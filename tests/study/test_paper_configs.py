@@ -81,6 +81,9 @@ def test_what_the_code_does_otherwise_is_a_choice():
         "reconstructors.irsde.finish": "min_max",
         "reconstructors.irsde.train.ema": "0.0",
         "mitigations.eodd.divisor": "running",
+        "mitigations.eodd.threshold": "running",
+        "mitigations.eodd.decay": "0.0",
+        "mitigations.eodd.min_count": "0.0",
         "assess.threshold_rule": "published",
         "assess.roc_points": "thinned",
         "assess.empty_mask": "published",
@@ -89,7 +92,9 @@ def test_what_the_code_does_otherwise_is_a_choice():
     override(chest, {"reconstructors.unet.output": "sigmoid"})
     override(brain, {**both, "degradation.magnitude": "real", "cohort.mask_values": "(1, 2)"})
     study = parse(chest)
-    assert study.mitigations["eodd"].methods[1.0].divisor == "running"
+    term = study.mitigations["eodd"].methods[1.0]
+    assert (term.divisor, term.threshold) == ("running", "running")
+    assert (term.decay, term.min_count) == (0, 0)
     assert study.reconstructors["unet"].model.output == "sigmoid"
     assert parse(brain).degradation.physics.magnitude == "real"
 

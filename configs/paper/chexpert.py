@@ -47,9 +47,10 @@ def get_config() -> ConfigDict:
             "input_size": 224,
             "input_low": -1024.0,
             "input_high": 1024.0,
-            "rotate": 45.0,  # degrees; the border is repeated, where the original fills with grey
+            "rotate": 45.0,  # degrees
             "shift": 0.15,
             "zoom": 0.15,
+            "border": 0.5,  # grey, as TorchXRayVision's 0 in its -1024 to 1024
             "rare_first": True,  # weights of the tasks, as TorchXRayVision trains
             "loss_mean": "tasks",  # of each task for itself, then their sum, as there
             "init": "",  # a file of ImageNet weights

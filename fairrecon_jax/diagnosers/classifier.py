@@ -49,7 +49,8 @@ class Classifier:
       loss_mean: what the loss is a mean of: "labels", every known label counts alike; or "tasks",
         the sum over tasks of the means over their known labels in the batch, as TorchXRayVision
         trains.
-      augment: of training images; in a configuration its fields flip, shift, gain, rotate, zoom.
+      augment: of training images; in a configuration its fields flip, shift, gain, rotate, zoom,
+        border.
       dtype: type of the computation, "float32" or "bfloat16".
       remat: compute the network's blocks anew for the gradient; set by the training's own field.
       bn_axis: mapped axis that training steps average statistics and weights over, or None outside

@@ -69,7 +69,8 @@ class Segmenter:
       readout: which of the network's outputs are the tasks'.
       dice_weight: part of the Dice term.
       smooth: added to numerator and denominator of the soft Dice, in pixels.
-      augment: of training images; in a configuration its fields flip, shift, gain, rotate, zoom.
+      augment: of training images; in a configuration its fields flip, shift, gain, rotate, zoom,
+        border.
       dtype: type of the computation, "float32" or "bfloat16".
       remat: compute the network's blocks anew for the gradient; set by the training's own field.
       bn_axis: mapped axis that training steps average statistics and weights over, or None outside

@@ -102,6 +102,7 @@ SMALLEST: Mapping[str, float] = {
     "shift": 1e-6,
     "rotate": 1e-6,
     "zoom": 1e-6,
+    "border": 1e-6,
     "b2": 1e-6,
     "gain": 1e-6,
     "lam": 1e-6,

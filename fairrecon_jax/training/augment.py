@@ -5,12 +5,13 @@ own key.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates
 
-from fairrecon_jax.keys import example_keys
+from fairrecon_jax.keys import added, example_keys
 from fairrecon_jax.types import Array, Batch, Key
 
 TURN, ZOOM = 3, 4  # streams of an example's key; 0 to 2 are split off for flip, shift and gain
@@ -25,12 +26,14 @@ class Augmentation:
       flip: mirror left and right with probability 1/2 (not for the diagnosis of chest X-rays: the
         heart has a side).
       rotate: largest turn about the centre in degrees, either way, between pixels bilinearly; masks
-        take the nearest pixel, and the border is repeated.
+        take the nearest pixel.
       zoom: largest relative change of the size about the centre, larger or smaller; as `rotate`.
-      shift: largest shift along each axis, as a fraction of the image size, at most 1; the
-        border is repeated.
+      shift: largest shift along each axis, as a fraction of the image size, at most 1.
       gain: largest relative change of the contrast around the image's mean, at most 1; the result
         is clipped to [0, 1].
+      border: what comes in from outside of a turned, zoomed or shifted image: "edge" repeats the
+        outermost pixels; a number in [0, 1] is that grey, and 0 in masks. TorchXRayVision takes the
+        middle of its range, 0.5 here.
 
     Example:
       >>> image = np.linspace(0, 1, 256, dtype=np.float32).reshape(1, 16, 16, 1)
@@ -46,11 +49,15 @@ class Augmentation:
     gain: float = 0.0
     rotate: float = 0.0
     zoom: float = 0.0
+    border: Literal["edge"] | float = added("edge")
 
     def __post_init__(self) -> None:
         for name, most in (("shift", 1.0), ("rotate", 180.0), ("zoom", 0.9), ("gain", 1.0)):
             if not 0 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} must lie in [0, {most:g}], got {getattr(self, name)}")
+        number = isinstance(self.border, int | float) and not isinstance(self.border, bool)
+        if self.border != "edge" and not (number and 0 <= float(self.border) <= 1):
+            raise ValueError(f"border is 'edge' or a grey in [0, 1], got {self.border!r}")
 
     def __call__(
         self, image: Array, mask: Array, example_id: Array, key: Key
@@ -77,6 +84,11 @@ class Augmentation:
         image, mask = self(batch["image"], batch["mask"], batch["example_id"], key)
         return {**batch, "image": image, "mask": mask}
 
+    @property
+    def _beside(self) -> Literal["edge"] | float:
+        """The border of masks."""
+        return "edge" if self.border == "edge" else 0.0
+
     def _one(self, image: jax.Array, mask: jax.Array, key: Key) -> tuple[jax.Array, jax.Array]:
         """Augments one image [H, W, 1] and its mask [H, W, S]."""
         # Split for all whatever is on: switching one on moves no other draw.
@@ -89,18 +101,15 @@ class Augmentation:
             turn = jnp.deg2rad(jax.random.uniform(turn_key, minval=-1.0) * self.rotate)
             zoom = 1.0 + jax.random.uniform(zoom_key, minval=-1.0) * self.zoom
             places = _turned(image.shape[:2], turn, zoom)
-            image, mask = _read(image, places, order=1), _read(mask, places, order=0)
+            image = _read(image, places, 1, self.border)
+            mask = _read(mask, places, 0, self._beside)
         if self.shift:
             size = jnp.array(image.shape[:2])
             # Whole pixels: a mask stays binary and an image unblurred.
             offset = jnp.round(
                 jax.random.uniform(shift_key, (2,), minval=-1.0, maxval=1.0) * self.shift * size
             ).astype(jnp.int32)
-            # Clipped indices repeat the border.
-            rows, columns = (
-                jnp.clip(jnp.arange(n) + offset[i], 0, n - 1) for i, n in enumerate(image.shape[:2])
-            )
-            image, mask = (x[rows][:, columns] for x in (image, mask))
+            image, mask = _moved(image, offset, self.border), _moved(mask, offset, self._beside)
         if self.gain:
             # Last, about the mean of what is left; the mask has no contrast.
             factor = 1.0 + jax.random.uniform(gain_key, minval=-self.gain, maxval=self.gain)
@@ -117,12 +126,28 @@ def _turned(shape: tuple[int, ...], turn: Array, zoom: Array) -> jax.Array:
     return jnp.stack([cos * row - sin * column, sin * row + cos * column]) + centre[:, None, None]
 
 
-def _read(image: jax.Array, places: jax.Array, order: int) -> jax.Array:
+def _read(
+    image: jax.Array, places: jax.Array, order: int, border: Literal["edge"] | float
+) -> jax.Array:
     """An image [H, W, C] at [2, H, W] places, linearly (order 1) or from the nearest pixel (0)."""
     if not image.shape[-1]:
         return image
+    # a constant border is one of pixels: half a pixel outside half of it is seen
+    mode, grey = ("nearest", 0.0) if border == "edge" else ("constant", border)
     return jax.vmap(
-        lambda channel: map_coordinates(channel, list(places), order, mode="nearest"),
+        lambda channel: map_coordinates(channel, list(places), order, mode, grey),
         in_axes=-1,
         out_axes=-1,
     )(image)
+
+
+def _moved(image: jax.Array, offset: jax.Array, border: Literal["edge"] | float) -> jax.Array:
+    """An image [H, W, C] from [2] whole pixels further on."""
+    wanted = [jnp.arange(n) + offset[i] for i, n in enumerate(image.shape[:2])]
+    # Clipped indices repeat the border.
+    rows, columns = (jnp.clip(w, 0, n - 1) for w, n in zip(wanted, image.shape))
+    moved = image[rows][:, columns]
+    if border == "edge":
+        return moved
+    inside = (rows == wanted[0])[:, None] & (columns == wanted[1])[None]
+    return jnp.where(inside[..., None], moved, jnp.asarray(border, moved.dtype))

@@ -160,7 +160,7 @@ def test_a_reconstructor_may_have_levels_of_its_own():
         (
             "unet",
             {"kind": "mse", "augment": {"flp": True}},
-            "config.reconstructors.unet.augment has no field flp; it takes flip, gain, rotate",
+            "config.reconstructors.unet.augment has no field flp; it takes border, flip, gain",
         ),
         (
             "unet",

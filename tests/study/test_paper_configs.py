@@ -101,7 +101,7 @@ def test_what_the_code_does_otherwise_is_a_choice():
 
 def test_diagnosers():
     findings = parse(configuration("chexpert")).diagnosers["findings"]
-    assert findings.model.augment == Augmentation(rotate=45, shift=0.15, zoom=0.15)
+    assert findings.model.augment == Augmentation(rotate=45, shift=0.15, zoom=0.15, border=0.5)
     assert (findings.train.optimizer, findings.train.weight_decay) == ("amsgrad", 1e-5)
     assert (findings.rare_first, findings.balance) == (True, False)
     assert (findings.model.backbone, findings.model.loss_mean) == ("densenet121", "tasks")

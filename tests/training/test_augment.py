@@ -46,9 +46,14 @@ def test_image_and_mask_move_alike_by_example():
     assert (other[0] != moved).any()
 
 
-def test_turns_and_zooms_are_those_of_scipy():
+BORDERS = [("edge", {"mode": "nearest"}), (0.25, {"mode": "grid-constant", "cval": 0.25})]
+
+
+@pytest.mark.parametrize(("border", "beside"), BORDERS)
+def test_turns_and_zooms_are_those_of_scipy(border, beside):
     batch, size = make_batch(24), 24
-    augment = jax.jit(Augmentation(rotate=45.0, zoom=0.15))
+    batch["mask"][..., 0] = 1 - batch["mask"][..., 0]  # up to the border
+    augment = jax.jit(Augmentation(rotate=45.0, zoom=0.15, border=border))
     moved, mask = augment(batch["image"], batch["mask"], batch["example_id"], KEY)
     drawn = []
     for i, key in enumerate(example_keys(KEY, batch["example_id"])):
@@ -59,14 +64,42 @@ def test_turns_and_zooms_are_those_of_scipy():
         angle, factor = np.deg2rad(45 * turn), 1 + 0.15 * zoom
         matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         matrix, centre = matrix / factor, np.full(2, (size - 1) / 2)
-        place = {"matrix": matrix, "offset": centre - matrix @ centre, "mode": "nearest"}
-        wanted = affine_transform(batch["image"][i, :, :, 0], order=1, **place)
+        place = {"matrix": matrix, "offset": centre - matrix @ centre}
+        image = batch["image"][i, :, :, 0]
+        wanted = affine_transform(image, order=1, **place, **beside)
         np.testing.assert_allclose(moved[i, :, :, 0], wanted, atol=2e-5)  # float32 places
-        wanted = affine_transform(batch["mask"][i, :, :, 0], order=0, **place)
+        if border != "edge":
+            # scipy's "constant" leaves the half-covered pixels at the border out
+            inner = {"mode": "constant", "cval": border}
+            wanted = affine_transform(image, order=1, **place, **inner)
+            differs = np.abs(np.asarray(moved)[i, :, :, 0] - wanted) > 2e-5
+            at = matrix @ np.stack(np.nonzero(differs)) + place["offset"][:, None]
+            assert ((at < 0) | (at > size - 1)).any(0).all()
+            assert ((at > -1) & (at < size)).all()
+            assert 0.05 < (wanted == np.float32(border)).mean() < 0.5
+        of_masks = beside if border == "edge" else {"mode": "grid-constant", "cval": 0.0}
+        wanted = affine_transform(batch["mask"][i, :, :, 0], order=0, **place, **of_masks)
         assert (np.asarray(mask)[i, :, :, 0] == wanted).mean() > 0.99  # but for ties of rounding
         drawn.append((angle, factor))
     assert set(np.unique(mask)) == {0, 1}
     assert np.ptp(np.array(drawn), axis=0).min() > 0.05
+
+
+@pytest.mark.parametrize(("border", "beside"), BORDERS)
+def test_shifts_are_those_of_scipy(border, beside):
+    batch, size = make_batch(24), 24
+    batch["mask"][..., 0] = 1
+    moved, mask = jax.jit(Augmentation(shift=0.3, border=border))(
+        batch["image"], batch["mask"], batch["example_id"], KEY
+    )
+    of_masks = beside if border == "edge" else {"mode": "grid-constant", "cval": 0.0}
+    for i, key in enumerate(example_keys(KEY, batch["example_id"])):
+        drawn = jax.random.uniform(jax.random.split(key, 3)[1], (2,), minval=-1.0)
+        place = {"matrix": np.eye(2), "offset": np.round(np.asarray(drawn) * 0.3 * size)}
+        wanted = affine_transform(batch["image"][i, :, :, 0], order=0, **place, **beside)
+        np.testing.assert_array_equal(moved[i, :, :, 0], wanted)
+        wanted = affine_transform(batch["mask"][i, :, :, 0], order=0, **place, **of_masks)
+        np.testing.assert_array_equal(mask[i, :, :, 0], wanted)
 
 
 def test_switching_one_change_on_moves_no_other_draw():
@@ -84,6 +117,9 @@ def test_switching_one_change_on_moves_no_other_draw():
         ({"zoom": 1.0}, r"zoom must lie in \[0, 0.9\], got 1.0"),
         ({"shift": 1.5}, r"shift must lie in \[0, 1\], got 1.5"),
         ({"gain": -0.1}, r"gain must lie in \[0, 1\], got -0.1"),
+        ({"border": 1.5}, r"border is 'edge' or a grey in \[0, 1\], got 1.5"),
+        ({"border": "reflect"}, r"border is 'edge' or a grey in \[0, 1\], got 'reflect'"),
+        ({"border": float("nan")}, r"border is 'edge' or a grey in \[0, 1\], got nan"),
     ],
 )
 def test_what_is_no_share_is_refused(fields, message):
@@ -131,10 +167,12 @@ def test_a_block_without_the_field_is_not_augmented_and_a_wrong_one_is_named():
     config.reconstructors.irsde.augment.turn = 0.1
     with pytest.raises(
         ValueError,
-        match=r"config.reconstructors.irsde.augment has no field turn; it takes flip, gain, rotate",
+        match=r"config.reconstructors.irsde.augment has no field turn; it takes border, flip, gain",
     ):
         parse(config)
 
 
 def test_weights_depend_on_the_augmentation():
     assert identity(Augmentation(shift=0.1)) != identity(Augmentation())
+    black = identity(Augmentation(shift=0.1, border=0))
+    assert black == {**identity(Augmentation(shift=0.1)), "border": 0}

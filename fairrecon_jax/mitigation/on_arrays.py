@@ -8,9 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fairrecon_jax.data.cohort import Cohort
 from fairrecon_jax.mitigation.interface import FrozenDiagnoser, Mitigation, MitigationContext
-from fairrecon_jax.training.on_arrays import Physics, fit
+from fairrecon_jax.training.on_arrays import Cohort, Physics, fit
 from fairrecon_jax.types import CohortSpec, InputError, Variables
 
 

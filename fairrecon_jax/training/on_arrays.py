@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax.data.arrays import ArraySource
-from fairrecon_jax.data.cohort import Cohort
+from fairrecon_jax.data.cohort import Cohort as Cohort  # a part of what `fit` takes
 from fairrecon_jax.data.splits import VAL, make_splits
 from fairrecon_jax.runtime.capacity import capacity
 from fairrecon_jax.training import loop

@@ -99,8 +99,8 @@ def mitigations(blocks: ConfigDict) -> None:
     """The three mitigations, on all reconstructors at the headline level.
 
     The paper does not say how long it fine-tunes: here one epoch of training patients (its code
-    takes the validation split). The weight is chosen by validation patients. All are about
-    sex, age and race in six groups.
+    takes the validation patients: tuned_on = "val"). The weight is chosen by validation patients.
+    All are about sex, age and race in six groups.
     """
     fine_tuning = {"steps": 5_850, "batch_size": 16, "learning_rate": 1e-4}
     blocks.reweighting = mitigation("reweighting", **fine_tuning, cap=0.0)  # no cap

@@ -102,7 +102,7 @@ def mitigations(blocks: ConfigDict) -> None:
     """The three mitigations, on all reconstructors at the headline level.
 
     The paper does not say how long it fine-tunes: here one epoch of training patients (its code
-    takes the validation split). The weight is chosen by validation patients.
+    takes the validation patients: tuned_on = "val"). The weight is chosen by validation patients.
     """
     fine_tuning = {"steps": 3_350, "batch_size": 16, "learning_rate": 1e-4}
     # no cap; by age group, where the code crosses the exact age

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Literal
 
-from fairrecon_jax.keys import free
+from fairrecon_jax.keys import added, free
 from fairrecon_jax.metrics.image_metric import DEFAULT, check_computable
 from fairrecon_jax.metrics.lpips_file import find_lpips
 from fairrecon_jax.runtime.atomic import file_digest
@@ -65,7 +66,9 @@ class MitigationPlan:
       levels: of the degradation; () for the headline level.
       weights: values of the kind's `weight` to try, each with a training of its own; () for the one
         the kind has.
-      fraction: share of the training patients to fine-tune on.
+      tuned_on: "train", the reconstruction's training patients; or "val", the validation patients,
+        as published: a weight is then chosen by patients that it was tuned on.
+      fraction: share of these patients to fine-tune on.
       psnr_tolerance: dB of validation PSNR that a chosen weight may cost.
       task_tolerance: mean validation AUROC and Dice that a chosen weight may cost.
     """
@@ -73,11 +76,14 @@ class MitigationPlan:
     reconstructors: tuple[str, ...] = ()
     levels: tuple[float, ...] = ()
     weights: tuple[float, ...] = ()
+    tuned_on: Literal["train", "val"] = added("train")
     fraction: float = 1.0
     psnr_tolerance: float = 1.0
     task_tolerance: float = 0.02
 
     def __post_init__(self) -> None:
+        if self.tuned_on not in ("train", "val"):
+            raise ValueError(f"tuned_on is 'train' or 'val', got {self.tuned_on!r}")
         if not 0 < self.fraction <= 1:
             raise ValueError(f"fraction must lie in (0, 1], got {self.fraction}")
         for name in ("psnr_tolerance", "task_tolerance"):

@@ -96,6 +96,8 @@ def mitigation(study: StudyConfig, one: MitigationConfig, cell: Cell) -> dict[st
     return {
         "method": one.methods[cell.weight],
         "fraction": one.plan.fraction,
+        # only where it is not the training patients, as ever
+        **({} if one.plan.tuned_on == "train" else {"tuned_on": one.plan.tuned_on}),
         "fine_tuning": one.train.resolve(base.model.validation_metrics),
         "model": base.model,
         "augment": base.augment,

@@ -1,10 +1,10 @@
 """Mitigation in a study: fine-tune trained reconstructors, and choose the weight of a term on
 validation patients.
 
-A mitigation starts from the reconstructor's trained weights and sees training patients only. Where
-several weights are tried, each is a training of its own; the one that is assessed under the
-mitigation's name is chosen by `choose`, from validation patients, and the test patients of the
-others are kept for the figure of the sweep.
+A mitigation starts from the reconstructor's trained weights and sees training patients only, unless
+its plan says otherwise. Where several weights are tried, each is a training of its own; the one
+that is assessed under the mitigation's name is chosen by `choose`, from validation patients, and
+the test patients of the others are kept for the figure of the sweep.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -35,11 +36,13 @@ from fairrecon_jax.types import Cell
 PATIENTS = 11  # stream of the split's seed that draws the patients to fine-tune on
 
 
-def training_rows(context: Context, fraction: float) -> np.ndarray:
-    """Rows to fine-tune on: those of the reconstruction's training patients, or of a share of these
-    patients, drawn by the split's seed.
+def training_rows(
+    context: Context, fraction: float, tuned_on: Literal["train", "val"] = "train"
+) -> np.ndarray:
+    """Rows to fine-tune on: those of the reconstruction's training patients or of the validation
+    patients, or of a share of these patients, drawn by the split's seed.
     """
-    rows = context.rows("train_reconstruction")
+    rows = context.rows("val" if tuned_on == "val" else "train_reconstruction")
     patients = context.cohort.table["patient_id"].to_numpy()[rows]
     # sorted, so that the draw does not depend on the order of rows on disk
     names = np.unique(patients)
@@ -58,13 +61,14 @@ def mitigate(context: Context, cell: Cell) -> None:
     """
     study, workdir = context.study, context.workdir
     one, base = study.mitigations[cell.mitigation], study.reconstructors[cell.reconstructor]
-    method, rows = one.methods[cell.weight], training_rows(context, one.plan.fraction)
+    method, plan = one.methods[cell.weight], one.plan
+    rows = training_rows(context, plan.fraction, plan.tuned_on)
     frozen = dict(zip(study.diagnosers, context.diagnoser_weights(cell.training), strict=True))
     acting = MitigationContext(
         context.spec,
         tuple(FrozenDiagnoser(study.diagnosers[n].model, weights) for n, weights in frozen.items()),
     )
-    # sampling sees labels and groups of the fine-tuned rows alone, never of those that judge
+    # sampling sees labels and groups of the fine-tuned rows alone
     drawn = method.sampling(
         acting,
         context.cohort.attributes()[rows],

@@ -129,6 +129,7 @@ def test_fields_that_change_no_number_make_nothing_stale(finished, fields):
         ("diagnosers.tumor.train.batch_size", 4, {"train tumor"} | AFTER_DIAGNOSER),
         ("mitigations.eodd.train.steps", 3, TUNED | PREDICT_TUNED | CHOOSE | LAST),
         ("mitigations.eodd.fraction", 0.5, TUNED | PREDICT_TUNED | CHOOSE | LAST),
+        ("mitigations.eodd.tuned_on", "val", TUNED | PREDICT_TUNED | CHOOSE | LAST),
         ("mitigations.eodd.temperature", 0.5, TUNED | PREDICT_TUNED | CHOOSE | LAST),
         ("mitigations.eodd.psnr_tolerance", 0.5, CHOOSE | LAST),
         ("mitigations.eodd.task_tolerance", 0.5, CHOOSE | LAST),

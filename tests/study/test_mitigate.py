@@ -37,6 +37,16 @@ def test_a_share_of_the_patients_is_fine_tuned_on_with_all_their_rows(tmp_path, 
         assert set(training_rows(other, fraction)) != set(found)
 
 
+def test_as_published_validation_patients_are_fine_tuned_on(tmp_path):
+    table = pd.DataFrame({"patient_id": [f"p{i // 3:02}" for i in range(36)]})
+    parts = {f"p{i:02}": ("test", "val", "train_reconstruction")[i % 3] for i in range(12)}
+    context = opened(tmp_path, table, parts)
+    held = table["patient_id"].iloc[training_rows(context, 1.0, "val")]
+    assert set(held) == {"p01", "p04", "p07", "p10"}
+    assert len(held) == 12
+    assert len(training_rows(context, 0.5, "val")) == 6
+
+
 def test_outcomes_are_labels_and_whether_there_is_a_region():
     table = pd.DataFrame({"grade": [1.0, np.nan, 0.0], "tumor": [0.0, 12.0, 3.0]})
     np.testing.assert_array_equal(outcomes(table, SPEC), [[1, 0], [np.nan, 1], [0, 1]])

@@ -84,6 +84,7 @@ def test_what_the_code_does_otherwise_is_a_choice():
         "mitigations.eodd.threshold": "running",
         "mitigations.eodd.decay": "0.0",
         "mitigations.eodd.min_count": "0.0",
+        "mitigations.reweighting.tuned_on": "val",
         "assess.threshold_rule": "published",
         "assess.roc_points": "thinned",
         "assess.empty_mask": "published",
@@ -93,6 +94,7 @@ def test_what_the_code_does_otherwise_is_a_choice():
     override(brain, {**both, "degradation.magnitude": "real", "cohort.mask_values": "(1, 2)"})
     study = parse(chest)
     term = study.mitigations["eodd"].methods[1.0]
+    assert study.mitigations["reweighting"].plan.tuned_on == "val"
     assert (term.divisor, term.threshold) == ("running", "running")
     assert (term.decay, term.min_count) == (0, 0)
     assert study.reconstructors["unet"].model.output == "sigmoid"

@@ -1,10 +1,11 @@
-"""`python -m experiments.claims --workdir=DIR [--tasks=effusion,edema] [--draws=500]`: the paper's
-claims beside a finished study.
+"""`python -m experiments.claims --workdir=DIR [--tasks=effusion,edema] [--draws=500]
+[--summaries=DIR]`: the paper's claims beside a finished study.
 
 Reads `predictions.parquet` and `config.json` of the work directory (or assesses by the defaults
 where there is none) and writes `claims.csv`, `claims.md` and `claims.png` into it. Verdicts say
 whether the interval (test patients redrawn, with all their images) lies on one side of the claim's
-limit, see `experiments.claims.judge`.
+limit, see `experiments.claims.judge`. Where --summaries names a folder, short tables of the study's
+results go there, see `experiments.claims.summaries`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import pandas as pd
 from experiments.claims.figure import figure
 from experiments.claims.judge import claims
 from experiments.claims.measure import measure
+from experiments.claims.summaries import write_summaries
 from experiments.tables import markdown
 from fairrecon_jax.assessment import AssessOptions, read_predictions
 from fairrecon_jax.runtime.atomic import write_atomic
@@ -70,9 +72,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--workdir", type=Path, required=True)
     parser.add_argument("--tasks", default="", help="names, with commas between")
     parser.add_argument("--draws", type=int, default=500)
+    parser.add_argument("--summaries", type=Path, help="folder for short tables of all results")
     flags = parser.parse_args(argv)
     tasks = tuple(filter(None, flags.tasks.split(",")))
     print(markdown(run(flags.workdir, tasks, flags.draws)))
+    if flags.summaries:
+        write_summaries(flags.workdir, flags.summaries)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from experiments.claims.judge import (
     widened,
 )
 from experiments.claims.measure import measure, patient_weights
-from fairrecon_jax.assessment import assess, write_predictions
+from experiments.claims.summaries import write_summaries
+from fairrecon_jax.assessment import assess, compare, write_predictions, write_results
 from fairrecon_jax.physics import describe
 from tests.support import hand
 
@@ -138,3 +139,28 @@ def test_draws_keep_patients_whole_and_the_files_are_written(tmp_path):
     assert (tmp_path / "claims.png").stat().st_size > 1000
     with pytest.raises(ValueError, match="the study has no task nodule"):
         run(tmp_path, ("nodule",), draws=2)
+
+
+def test_summaries_are_rows_of_the_results(tmp_path):
+    seeds = pd.concat([table().assign(seed=seed) for seed in range(3)], ignore_index=True)
+    performance, fairness = assess(seeds, spec(), hand.options())
+    mitigation = compare(table(), spec(), hand.options())
+    write_results(tmp_path, performance=performance, fairness=fairness, mitigation=mitigation)
+    written = write_summaries(tmp_path, tmp_path / "short")
+    made = {path.stem: pd.read_csv(path) for path in written}
+    assert sorted(made) == ["cells", "gaps", "methods", "mitigation", "originals"]
+
+    cells = made["cells"]
+    assert cells[["level", "mitigation", "seed"]].drop_duplicates().shape[0] == len(cells) == 12
+    # 30 dB at the mildest level; women lose 12 of 54 findings, and their images a dB, at the next
+    kept = cells.query("mitigation == 'none' and seed == 0").set_index("level")["psnr"]
+    first = table().query("mitigation == 'none' and split == 'test'").groupby("level")["psnr"]
+    pd.testing.assert_series_equal(kept, first.mean().round(4), check_names=False)
+    # sensitivity of women falls by 12 of 60, and 24; the mitigation gives 6 back
+    gaps = made["gaps"].query("mitigation == 'none' and seed == 1").set_index("level")
+    assert gaps["change"].to_dict() == pytest.approx({1e5: 0.0, 1e4: 0.2, 1e3: 0.4})
+    methods = made["methods"].query("mitigation == 'none'").set_index("level")
+    assert methods["change"].to_dict() == pytest.approx({1e5: 0.0, 1e4: 0.2, 1e3: 0.4})
+    assert made["mitigation"]["change"].tolist() == pytest.approx([-0.1])
+    # 54 of 60 right on either side: the mean of sensitivity and specificity
+    assert made["originals"]["value"].tolist() == [0.9]

@@ -29,8 +29,6 @@ from fairrecon_jax.runtime.choices import check_like
 from fairrecon_jax.types import InputError, Key, Variables
 
 Known = Classifier | Segmenter
-LPIPS_FILES = (".npz", "alexnet.ckpt")
-"""Ends of the names of files of LPIPS weights."""
 _LAST = ("fc.weight", "classifier.weight", "class_layers.out.weight", "segmentation_head.0.weight")
 """Ends of the keys of last layers, whose first axis is the number of outputs."""
 
@@ -92,7 +90,11 @@ def start_variables(diagnoser: Diagnoser, path: str | Path, size: int, key: Key)
     model = _known(diagnoser, size)
     channels, name = model.preprocessing.channels, _name(model)
     network: nn.Module = model.network
-    if isinstance(network, AlexNet) and str(path).endswith(LPIPS_FILES):
+    if Path(path).suffix == ".npz" or Path(path).name == "alexnet.ckpt":
+        if not isinstance(network, AlexNet):
+            raise InputError(
+                f"{path}: LPIPS weights are an AlexNet's, and the backbone is {model.backbone!r}"
+            )
         state = imagenet_trunk(path)
     else:
         state, _ = read_files([path])

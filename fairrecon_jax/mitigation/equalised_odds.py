@@ -127,7 +127,8 @@ class EqualisedOdds(Mitigation):
             raise ValueError(f"mitigation {kind!r}: decay must lie in [0, 1), got {self.decay}")
         if not 0 <= self.min_count < float("inf"):
             raise ValueError(
-                f"mitigation {kind!r}: min_count must be at least 0, got {self.min_count}"
+                f"mitigation {kind!r}: min_count must be at least 0 and finite, got "
+                f"{self.min_count}"
             )
         if isinstance(self.threshold, str):
             check_choice(kind, "threshold", self.threshold, ("batch", "running"))

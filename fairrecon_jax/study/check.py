@@ -70,7 +70,9 @@ def check(context: Context) -> None:
     for diagnoser in study.diagnosers.values():
         where = f"diagnosers.{diagnoser.name}"
         _check_files(f"{where}.weights", diagnoser.files)
-        _check_files(f"{where}.init", [diagnoser.init_file] if diagnoser.init_file else [])
+        with naming(f"{where}.init"):
+            start = diagnoser.init_file
+        _check_files(f"{where}.init", [start] if start else [])
         brought = diagnoser.files or imported_diagnoser(context, diagnoser.name)
         if diagnoser.has_weights and diagnoser.train is None and not brought:
             raise ConfigError(

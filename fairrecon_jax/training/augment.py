@@ -5,6 +5,7 @@ own key.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal
 
 import jax
@@ -55,7 +56,7 @@ class Augmentation:
         for name, most in (("shift", 1.0), ("rotate", 180.0), ("zoom", 0.9), ("gain", 1.0)):
             if not 0 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} must lie in [0, {most:g}], got {getattr(self, name)}")
-        number = isinstance(self.border, int | float) and not isinstance(self.border, bool)
+        number = isinstance(self.border, Real) and not isinstance(self.border, bool)
         if self.border != "edge" and not (number and 0 <= float(self.border) <= 1):
             raise ValueError(f"border is 'edge' or a grey in [0, 1], got {self.border!r}")
 

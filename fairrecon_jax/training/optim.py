@@ -22,7 +22,8 @@ def learning_rate(config: TrainConfig) -> optax.Schedule:
     With k = schedule_every > 0 the steps of each k behind the warm-up share a rate, that of epoch e
     of E = ceil((n - w) / k), counted from 0: r (1 + cos(pi e / E)) / 2, as PyTorch's
     `CosineAnnealingLR`, or r min(1, (E - e) / (E - floor(E / 2) + 1)), as Pix2Pix is published: the
-    first epoch of the second half lies below r already, and the last one above 0.
+    first epoch of the second half lies below r already, and the last one above 0. A single epoch
+    has r.
 
     Args:
       config: learning_rate, schedule, schedule_every, warmup_steps and steps are read.

@@ -285,6 +285,14 @@ def test_an_alexnet_starts_from_imagenet_as_torchvision_and_as_lpips_have_it(tmp
     np.savez(tmp_path / "other.npz", kernel=np.zeros(3))
     with pytest.raises(InputError, match=r"other\.npz cannot be read as LPIPS weights"):
         start_variables(model, tmp_path / "other.npz", 64, key)
+    message = r"lpips\.npz: LPIPS weights are an AlexNet's, and the backbone is 'resnet18'"
+    with pytest.raises(InputError, match=message):
+        start_variables(classifier(backbone="resnet18"), tmp_path / "lpips.npz", 64, key)
+    # a file of one's own is no file of the package because its name ends alike
+    (tmp_path / "my_alexnet.ckpt").write_bytes((tmp_path / "lpips.npz").read_bytes())
+    with pytest.raises(InputError) as told:
+        start_variables(model, tmp_path / "my_alexnet.ckpt", 64, key)
+    assert "LPIPS" not in str(told.value)
 
 
 def test_what_is_refused(tmp_path):

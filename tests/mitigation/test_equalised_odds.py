@@ -285,6 +285,7 @@ def test_the_ratio_of_errors_is_that_of_soft_dice():
         ({"threshold": "median"}, "threshold must be one of|'threshold' takes"),
         ({"threshold": "batch", "track_threshold": True}, "track_threshold moves a threshold"),
         ({"min_count": -1.0}, "min_count must be at least 0"),
+        ({"min_count": float("inf")}, "min_count must be at least 0 and finite, got inf"),
         ({"lambda_": 1.0}, "has no field 'lambda_'"),
     ],
 )

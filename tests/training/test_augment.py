@@ -120,6 +120,7 @@ def test_switching_one_change_on_moves_no_other_draw():
         ({"border": 1.5}, r"border is 'edge' or a grey in \[0, 1\], got 1.5"),
         ({"border": "reflect"}, r"border is 'edge' or a grey in \[0, 1\], got 'reflect'"),
         ({"border": float("nan")}, r"border is 'edge' or a grey in \[0, 1\], got nan"),
+        ({"border": np.bool_(True)}, r"border is 'edge' or a grey in \[0, 1\], got .*True"),
     ],
 )
 def test_what_is_no_share_is_refused(fields, message):
@@ -176,3 +177,4 @@ def test_weights_depend_on_the_augmentation():
     assert identity(Augmentation(shift=0.1)) != identity(Augmentation())
     black = identity(Augmentation(shift=0.1, border=0))
     assert black == {**identity(Augmentation(shift=0.1)), "border": 0}
+    assert identity(Augmentation(shift=0.1, border=np.float32(0))) == black

@@ -72,8 +72,9 @@ def get_config() -> ConfigDict:
 
 def reconstructors(blocks: ConfigDict) -> None:
     """U-Net, Pix2Pix and SDE."""
-    # cut off to [0, 1], where the code leaves images as they are: finish = "as_is"; it
-    # also evaluates this U-Net with a sigmoid that it was trained without: output = "sigmoid"
+    # cut off to [0, 1], where the code leaves images as they are: finish = "as_is"; it also
+    # evaluates this U-Net with a sigmoid that it was trained without: another block of
+    # kind = "mse", weights_of = "unet", output = "sigmoid"
     blocks.unet = ConfigDict({"kind": "mse", "width": 64, "depth": 4, "start": "torch"})
     blocks.unet.train = training(117_000, 16, 1e-3, selection="mse")  # 20 epochs of 5,850 steps
     blocks.unet.train.update(schedule="constant", eval_every=5_850, patience=5)  # epochs

@@ -113,7 +113,8 @@ Needs `prepare`. Continues where it was killed. Writes <workdir>/reconstructors/
         "fine-tune trained reconstructors so that the diagnosis treats groups more alike",
         """
 Needs `train`, and `predict` where the block lists several weights. Fine-tunes from the trained
-weights, on training patients, as config.mitigations.<name> says; the diagnosers stay frozen.
+weights, on training patients (tuned_on = "val": validation patients), as
+config.mitigations.<name> says; the diagnosers stay frozen.
 Continues where it was killed. Then predicts and, where the block lists several weights, chooses
 one on validation patients: the smallest mean gap among those that lose no more than
 psnr_tolerance and task_tolerance. Writes <workdir>/mitigated/<name>/<reconstructor>/<level> (with

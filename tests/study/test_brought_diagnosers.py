@@ -166,14 +166,14 @@ def test_files_are_looked_for(tmp_path):
 
 
 def test_the_package_of_imagenets_weights_is_looked_for(tmp_path, monkeypatch):
-    monkeypatch.setattr("fairrecon_jax.metrics.lpips_file.PACKAGE", "lpips_that_is_nowhere")
-    monkeypatch.setattr("fairrecon_jax.study.config.PACKAGE", "lpips_that_is_nowhere")
+    monkeypatch.setattr("fairrecon_jax.metrics.lpips_file.PACKAGE", "lpips_nowhere")
+    monkeypatch.setattr("fairrecon_jax.study.config.PACKAGE", "lpips_nowhere")
     train = tiny_study.get_config().diagnosers.tumor.train
     with pytest.raises(
         ConfigError,
-        match=r"config\.diagnosers\.tumor\.init: the package lpips_that_is_nowhere is not installed",
+        match=r"config\.diagnosers\.tumor\.init: the package lpips_nowhere is not installed",
     ):
-        check(Context(study(init="lpips_that_is_nowhere", train=train), tmp_path))
+        check(Context(study(init="lpips_nowhere", train=train), tmp_path))
 
 
 def test_a_training_starts_from_a_file(tmp_path):

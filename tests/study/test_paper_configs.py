@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
+from ml_collections import ConfigDict
 
 from fairrecon_jax.data.registry import builder_of
 from fairrecon_jax.diagnosers import Preprocessing
@@ -90,15 +94,36 @@ def test_what_the_code_does_otherwise_is_a_choice():
         "assess.empty_mask": "published",
     }
     override(chest, {**both, "degradation.storage": "jpeg"})
-    override(chest, {"reconstructors.unet.output": "sigmoid"})
     override(brain, {**both, "degradation.magnitude": "real", "cohort.mask_values": "(1, 2)"})
     study = parse(chest)
     term = study.mitigations["eodd"].methods[1.0]
     assert study.mitigations["reweighting"].plan.tuned_on == "val"
     assert (term.divisor, term.threshold) == ("running", "running")
     assert (term.decay, term.min_count) == (0, 0)
-    assert study.reconstructors["unet"].model.output == "sigmoid"
     assert parse(brain).degradation.physics.magnitude == "real"
+
+
+def test_every_field_of_the_page_of_the_paper_is_taken():
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "paper.md").read_text(encoding="utf-8")
+    blocks = "assess|cohort|degradation|reconstructors|mitigations"
+    found = re.findall(rf"`((?:{blocks})\.[\w.<>]+) = ([^`]+)`", page)
+    assert len(found) > 20
+    for field, value in found:
+        of_brains = field.startswith(("cohort.mask", "cohort.slices", "degradation.ma"))
+        config = configuration("ucsf_pdgm" if of_brains else "chexpert")
+        override(config, {field.replace("<name>", "reweighting"): value.strip('"')})
+        parse(config)
+
+
+def test_the_sigmoid_of_the_published_evaluation_is_another_block_of_the_same_weights():
+    """One block alone would be trained with it too."""
+    config = configuration("chexpert")
+    block = {"kind": "mse", "weights_of": "unet", "output": "sigmoid"}
+    config.reconstructors.published = ConfigDict(block)
+    unet, published = (parse(config).reconstructors[name] for name in ("unet", "published"))
+    assert (unet.model.output, published.model.output) == ("none", "sigmoid")
+    assert (published.weights_of, published.train) == ("unet", None)
+    assert (published.model.width, published.model.start) == (64, "torch")
 
 
 def test_diagnosers():

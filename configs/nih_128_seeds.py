@@ -3,8 +3,8 @@
     fairrecon study --config=configs/nih_128_seeds.py
     --config.cohort.root=DIR/nih_chestxray14_128 --workdir=runs/nih_128_seeds
 
-The diagnoser is the one of `configs/nih_128.py`; `stages/` and `diagnosers/` of its work directory
-may be copied. About 25 minutes of processor time more. See docs/howto/seeds.md.
+The diagnoser is that of `configs/nih_128.py`: `diagnosers/` and `stages/train__findings.json` of
+its work directory may be copied. Half an hour of processor time more. See docs/howto/seeds.md.
 """
 
 from ml_collections import ConfigDict

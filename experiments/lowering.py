@@ -130,14 +130,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
       0, or 1 where something is wrong.
     """
-    parser = argparse.ArgumentParser(prog="python -m experiments.lowering", description=__doc__)
-    parser.add_argument("--only", metavar="NAME", default="", help="steps whose name contains this")
-    parser.add_argument("--devices", type=int, default=1, help="how many devices share a batch")
-    parser.add_argument("--remat", action="store_true")
-    parser.add_argument("--precision", default="float32")
-    parser.add_argument("--accumulate", type=int, default=1)
-    parser.add_argument("--all", action="store_true", help="both precisions, on 1 and 4 devices")
+    parser = _parser()
     options = parser.parse_args(arguments)
+    if min(options.devices, options.accumulate) < 1:
+        parser.error("--devices and --accumulate are at least 1")
     chosen = COMBINATIONS if options.all else ((options.devices, options.precision),)
     flag = f"--xla_force_host_platform_device_count={max(devices for devices, _ in chosen)}"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}"
@@ -145,8 +141,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = {"remat": options.remat, "accumulate": options.accumulate}
     changes = {name: value for name, value in asked.items() if value > 1 or value is True}
     found: Found = {}
+    names = []
     for devices, precision in chosen:
         for name, step, shapes, donate in steps(devices, {**changes, "precision": precision}):
+            names.append(name)
             if options.only not in name:
                 continue
             start = time.perf_counter()
@@ -156,9 +154,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found.setdefault(name, {})[column] = wrong
             spent = f"{len(text):,} characters, {time.perf_counter() - start:.0f} s"
             print(f"{column} {name}: {'; '.join(wrong) or 'lowered'} ({spent})", flush=True)
+    if not found:
+        there = ", ".join(dict.fromkeys(names))
+        parser.error(f"no step has {options.only!r} in its name; there are {there}")
     if options.all:
         print("\n" + markdown(table(found)))
     return int(any(wrong for columns in found.values() for wrong in columns.values()))
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.lowering",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--only", metavar="NAME", default="", help="steps whose name contains this")
+    parser.add_argument("--devices", type=int, default=1, help="how many devices share a batch")
+    parser.add_argument("--remat", action="store_true", help="trainings compute blocks twice")
+    parser.add_argument(
+        "--precision", choices=("float32", "bfloat16"), default="float32", help="of computation"
+    )
+    parser.add_argument("--accumulate", type=int, default=1, help="parts of a training's batch")
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="both precisions, on 1 and 4 devices, whatever --devices and --precision say",
+    )
+    return parser
 
 
 def not_in(precision: str, text: str) -> list[str]:

@@ -274,15 +274,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
       0.
     """
-    parser = argparse.ArgumentParser(prog="python -m experiments.roofline", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.roofline",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--only", metavar="NAME", default="", help="trainings whose name has this")
     parser.add_argument("--plain", action="store_true", help="without remat, bfloat16 and parts")
     options = parser.parse_args(arguments)
+    there = alike()
+    chosen = {name: several for name, several in there.items() if options.only in name}
+    if not chosen:
+        names = ", ".join(there)
+        parser.error(f"no training has {options.only!r} in its name; there are {names}")
     rows: list[list[str]] = []
     print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}", flush=True)
-    for name, several in alike().items():
-        if options.only not in name:
-            continue
+    for name, several in chosen.items():
         plain: Cost | None = None
         state = several[0].state()
         for words, changes in ({"": {}} if options.plain else CHANGES).items():

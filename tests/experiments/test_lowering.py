@@ -148,6 +148,25 @@ def test_a_step_that_stays_in_float32_is_found() -> None:
     assert lowering.not_in("bfloat16", line.format("f32")) == ["no convolution is in bfloat16"]
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--only=nosuch"], "no step has 'nosuch' in its name; there are chexpert train unet, "),
+        (["--precision=float8"], "argument --precision: invalid choice: 'float8'"),
+        (["--devices=0"], "--devices and --accumulate are at least 1"),
+        (["--accumulate=-1"], "--devices and --accumulate are at least 1"),
+    ],
+)
+def test_what_lowers_nothing_is_refused(words, message, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("XLA_FLAGS", "")
+    one = "chexpert train unet", None, None, True
+    monkeypatch.setattr(lowering, "steps", lambda *_: [one])
+    with pytest.raises(SystemExit) as ended:
+        lowering.main(words)
+    assert ended.value.code == 2
+    assert message.rstrip(", ") in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_full_size_training_lowers_over_four_devices() -> None:
     """The U-Net alone; `python -m experiments.lowering` lowers all."""

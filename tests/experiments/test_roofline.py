@@ -117,3 +117,15 @@ def test_steps_of_both_studies_that_cost_the_same_are_one_row() -> None:
     one = found["chexpert unet, ucsf_pdgm unet"][0]
     cells = roofline.row("unet", one, roofline.Cost(156e12, 1.0, 0, 0, 0, 0, 0), [3600, 7200])
     assert cells[-3] == "1000.0 ms (compute), 2.5 / 5.0 h"
+
+
+def test_a_name_of_no_training_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roofline, "alike", lambda: {"chexpert unet, ucsf_pdgm unet": []})
+    with pytest.raises(SystemExit) as ended:
+        roofline.main(["--only=nosuch"])
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert "has 'nosuch' in its name; there are chexpert unet, ucsf_pdgm unet" in said.err
+    assert not said.out

@@ -4,6 +4,7 @@ what is missing with its reason.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +20,7 @@ from fairrecon_jax.report.paper.figures import figures
 from fairrecon_jax.report.paper.studies import PRINTED, printed
 from fairrecon_jax.report.paper.tables import tables
 from fairrecon_jax.report.tables.entries import Missing
+from tests.report.test_report_comparison import swept
 from tests.support import report_fake as fake
 from tests.support.report_findings import findings_of_rows
 
@@ -139,6 +141,23 @@ def test_figures_that_cannot_be_made_say_why(tmp_path):
     assert drawing.alt.count(";") == 2
 
 
+def test_the_figure_of_weights_is_of_the_equalised_odds_term_alone(tmp_path):
+    study, eodd = brain(tmp_path), swept("eodd@1")
+    other = eodd.assign(sweep="adversarial", mitigation="adversarial@1", chosen="adversarial@1")
+
+    def figure(*sweeps):
+        findings = dataclasses.replace(study.findings, sweep=pd.concat(sweeps, ignore_index=True))
+        found = figures([dataclasses.replace(study, findings=findings)])
+        return next(item for item in found if item.number == 12)
+
+    both, none = figure(other, eodd), figure(other)
+    assert set(both.parts[0].table["sweep"]) == {"eodd"}
+    assert both.sources[0].endswith("mitigation_sweep.csv: sweep = eodd")
+    # under a name that the paper has no row for nobody knows what it is
+    assert set(none.parts[0].table["sweep"]) == {"adversarial"}
+    assert none.title == "Weight of the mitigation's term: MRI"
+
+
 def test_a_study_without_mitigation_is_named_beside_one_that_has_some(tmp_path):
     study = brain(tmp_path)
     spec = fake.xray_spec(4)
@@ -184,6 +203,8 @@ def test_the_page_links_every_number_and_takes_over_pictures(tmp_path):
             assert f'href="#{kind.lower()}-{number}"' in text
             assert f'id="{kind.lower()}-{number}"' in text
     assert (tmp_path / "out" / "figures" / "figure_9_1.png").is_file()
+    # as the page of the study says it
+    assert "reconstruction minus original" in text
     assert (tmp_path / "out" / "tables" / "table_8.csv").is_file()
     # every choice above a table says of what
     assert not [item for item in tables([study]) for part in item.parts[:1] if item.number < 5

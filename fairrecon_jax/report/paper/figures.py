@@ -12,7 +12,7 @@ from fairrecon_jax.report.figures import comparison, quality, style
 from fairrecon_jax.report.figures.drawing import Drawing
 from fairrecon_jax.report.paper import drawings
 from fairrecon_jax.report.paper.items import Item, Part, Picture
-from fairrecon_jax.report.paper.studies import PaperStudy, first_of
+from fairrecon_jax.report.paper.studies import MITIGATIONS, PaperStudy, first_of
 from fairrecon_jax.report.paper.tables import NO_STUDY, lacking, of_changes
 
 NAMES = {"xray": "radiographs", "mri": "MRI"}
@@ -29,6 +29,15 @@ PANELS = {
     8: ("xray", "example_", "Examples: reconstructions, errors and Grad-CAM"),
     9: ("mri", "example_", "Examples: reconstructions, errors and masks"),
 }
+
+READING = {
+    "degradation_levels": "The first examples as the measurement leaves them, before any "
+    "reconstruction; worse to the right, all on one grey scale.",
+    "example_": "Top: the images the diagnosis saw, with its scores, and contours of the true and "
+    "the predicted region where there is one. Below: reconstruction minus original, red is too "
+    "bright, blue too dark. Last, of a classifier: what its score rests on (Grad-CAM).",
+}
+"""How to read the pictures of a study's report, by the stem of their files."""
 
 
 def figures(studies: Sequence[PaperStudy]) -> list[Item]:
@@ -173,7 +182,7 @@ def pictures(
             file,
             f"figure_{number}_{place}",
             title,
-            f"As in the report of the study, {file.name}; its caption there says how to read it.",
+            f"{READING[stem]} The report of the study says who is shown ({file.name}).",
             f"Picture {file.name} of the report of {study.title}.",
         )
         for place, file in enumerate(files, start=1)
@@ -188,10 +197,19 @@ def sweep(studies: Sequence[PaperStudy], number: int, modality: str) -> Item:
     study = first_of(studies, modality)
     if study is None:
         return Item("figure", number, title, missing=(NO_STUDY[modality],))
-    drawing = None if study.findings.sweep is None else comparison.sweep(study.findings)
+    findings, rows = study.findings, "all rows"
+    if (swept := findings.sweep) is not None:
+        # other terms may have been swept as well: the names that the paper's tables know
+        of_term = swept[swept["sweep"].map(MITIGATIONS) == "EODD"]
+        if len(of_term):
+            findings = dataclasses.replace(findings, sweep=of_term)
+            rows = f"sweep = {' | '.join(of_term['sweep'].unique())}"
+        else:
+            title = f"Weight of the mitigation's term: {NAMES[modality]}"
+    drawing = None if findings.sweep is None else comparison.sweep(findings)
     if drawing is None:
         return Item("figure", number, title, missing=(f"{study.title}: {NO_SWEEP}",))
-    source = f"{study.folder / 'results' / 'mitigation_sweep'}.csv: all rows"
+    source = f"{study.folder / 'results' / 'mitigation_sweep'}.csv: {rows}"
     return Item("figure", number, title, (named(drawing, number, study),), (source,))
 
 

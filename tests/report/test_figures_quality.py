@@ -34,6 +34,17 @@ def test_a_level_that_was_not_studied_is_empty_and_one_without_a_value_is_marked
         assert texts(figure).count("n.e.") == count
 
 
+def test_many_values_that_lack_at_a_level_are_counted_instead_of_written_over_one_another():
+    study = findings_of(fake.mri_spec(), ("unet", "irsde"), ("none", "eodd"))
+    rows = study.pick("performance", metric="psnr", attribute="", version="reconstructed").copy()
+    rows.loc[rows["level"] == study.headline_level, "value"] = math.nan
+    assert len(study.methods(rows)) == 4
+    with canvas(3) as figure:
+        levels.draw_levels(figure.subplots(), study, rows)
+    assert texts(figure).count("4 n.e.") == 1
+    assert "n.e." not in texts(figure)
+
+
 def test_overview_draws_the_table_s_psnr(mri):
     drawing = quality.overview(mri)
     drawn = marks(drawing.figure, "o")[:, 1]

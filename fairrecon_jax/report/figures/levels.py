@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from fairrecon_jax.report.figures import style
-from fairrecon_jax.report.figures.drawing import Marks, offsets
+from fairrecon_jax.report.figures.drawing import Marks, not_estimable, offsets
 from fairrecon_jax.report.select import Findings, known, of_method
 
 DASHES = (0, (4, 2))
@@ -44,11 +44,13 @@ def draw_levels(
       findings: order and looks.
       rows: columns reconstructor, mitigation, level, value, ci_low, ci_high; one row per method and
         level.
-      mark_missing: write "n.e." where a method has a row without a value.
+      mark_missing: write "n.e." where a method has a row without a value; where that is more than
+        two methods at a level, once with their number, for they would cover one another.
     """
     methods, marks = findings.methods(rows), Marks(vertical=True)
     # 0.4 of the way to the next level at most: marks stay with their own
     shifts = offsets(len(methods), min(0.4, 0.12 * len(methods)))
+    missing: dict[int, list[float]] = {}
     for (recon, mitigation), shift in zip(methods, shifts, strict=True):
         values = of_method(rows, recon, mitigation).drop_duplicates("level").set_index("level")
         # before the reindex, after which a level not studied looks like one not estimable
@@ -63,16 +65,15 @@ def draw_levels(
         for at, was_studied, value, low, high in zip(x, studied, *columns, strict=True):
             marks.add(look, findings.markers[mitigation], at, value, low, high)
             if mark_missing and was_studied and not known(value):
-                axes.text(
-                    at,
-                    0.02,
-                    "n.e.",
-                    transform=axes.get_xaxis_transform(),
-                    ha="center",
-                    fontsize=6,
-                    color=style.GREY,
-                    style="italic",
-                )
+                missing.setdefault(round(at - shift), []).append(at)
+    for places in missing.values():
+        said = {at: "n.e." for at in places}
+        if len(places) > 2:
+            said = {float(np.mean(places)): f"{len(places)} n.e."}
+        for at, words in said.items():
+            not_estimable(
+                axes, at, 0.02, text=words, transform=axes.get_xaxis_transform(), va="baseline"
+            )
     marks.draw(axes)
     axes.grid(axis="y")
 

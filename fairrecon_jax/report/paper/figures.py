@@ -35,7 +35,7 @@ READING = {
     "reconstruction; worse to the right, all on one grey scale.",
     "example_": "Top: the images the diagnosis saw, with its scores, and contours of the true and "
     "the predicted region where there is one. Below: reconstruction minus original, red is too "
-    "bright, blue too dark. Last, of a classifier: what its score rests on (Grad-CAM).",
+    "bright, blue too dark. A last row, where there is one: what the score rests on (Grad-CAM).",
 }
 """How to read the pictures of a study's report, by the stem of their files."""
 

@@ -1,5 +1,6 @@
 """The mitigation section: verdicts, cost, Pareto front, sweep and fallback from made-up tables."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -252,6 +253,17 @@ def test_the_sweep_shows_each_weight_and_marks_the_chosen(findings):
         assert [t.get_text() for t in axes.get_xticklabels()] == ["0.1", "1"]
         assert not len(axes.get_xticks(minor=True))
     assert mitigation.fallbacks(findings) == []
+
+
+def test_gaps_that_are_zero_but_for_rounding_get_an_ordinary_axis(findings):
+    rows = findings.sweep.copy()
+    gaps = rows["metric"].isin(["eodd", "ser"])
+    rounding = 1e-17 * np.arange(gaps.sum())
+    rows.loc[gaps, "value"] = (rows.loc[gaps, "metric"] == "ser") + rounding
+    drawing = comparison.sweep(dataclasses.replace(findings, sweep=rows))
+    low, high = drawing.figure.axes[0].get_ylim()
+    assert low < 0 < high
+    assert high - low > 1e-3
 
 
 def test_bars_show_the_change_of_every_score(findings):

@@ -139,6 +139,9 @@ def sweep(findings: Findings) -> Drawing | None:
             # a logarithmic axis would label its own minor ticks between the weights
             axes.set_xticks([], minor=True)
             axes.margins(x=0.12)
+            low, high = rows[kind].min(), rows[kind].max()
+            if high - low < 1e-9:  # equal but for rounding, which would fill the axis
+                axes.set_ylim(low - 0.05, high + 0.05)
             axes.grid()
         # the legend names the sweep, not each of its weights
         legend(figure, findings, rows.assign(mitigation=rows["sweep"]))

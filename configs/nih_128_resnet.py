@@ -1,5 +1,5 @@
-"""`configs/nih_128.py` with another diagnoser: a narrow ResNet-18 from scratch, not shown to be worse
-on originals but for pneumothorax (at chance), and far less disturbed by a reconstruction.
+"""`configs/nih_128.py` with another diagnoser: a narrow ResNet-18 from scratch, not shown to be
+worse on originals (at chance for pneumothorax), and less disturbed by a reconstruction.
 
     fairrecon study --config=configs/nih_128_resnet.py
     --config.cohort.root=DIR/nih_chestxray14_128 --workdir=runs/nih_128_resnet

@@ -165,7 +165,7 @@ def test_missing_left_over_and_misshapen_keys_are_named():
     with pytest.raises(ValueError, match=r"missing 'd1\.conv\.norm1\.weight'"):
         convert(UNet(1, 4, 2, "batch"), state)
     with pytest.raises(
-        TypeError, match="only UNet, ConditionalUNet, ResNet, DenseNet, Pix2PixGenerator"
+        TypeError, match="only UNet, ConditionalUNet, ResNet, DenseNet, AlexNet, Pix2Pix"
     ):
         convert(torch.nn.Identity(), state)
 

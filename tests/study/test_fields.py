@@ -57,7 +57,7 @@ def test_without_leaves_the_block_itself_as_it_is():
 
 def test_a_block_becomes_an_object():
     assert build(Toy, "toy", {"size": 2, "shares": (0.5, 1)}) == Toy(2, "a", (0.5, 1))
-    assert build(MitigationPlan, "plan", {}) == MitigationPlan((), (), (), 1.0, 1.0, 0.02)
+    assert build(MitigationPlan, "plan", {}) == MitigationPlan((), (), (), "train", 1.0, 1.0, 0.02)
 
 
 @pytest.mark.parametrize(("given", "value"), [("3.5", 3.5), ("3", 3), ("none", "none"), (2.0, 2.0)])

@@ -124,5 +124,8 @@ def test_a_bundled_study_has_room_on_a_small_machine(tmp_path, name):
     config = configured(configuration(name))
     if "root" in config.cohort and not config.cohort.root and "phantom" not in config:
         config.cohort.root = str(tmp_path)
+    for diagnoser in config.diagnosers.values():
+        if "init" in diagnoser:
+            diagnoser.init = ""  # a file that may not be here, and takes no memory of a step
     context = Context(config, tmp_path / "w")
     check_memory(context, plan(context))

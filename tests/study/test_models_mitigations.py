@@ -25,7 +25,7 @@ def mitigated(kind: str = "equalised_odds", name: str = "eodd", **fields) -> Con
 
 def test_a_plan_is_filled_in_with_what_is_trained_and_the_headline_level():
     one = parse(mitigated(weight=1.0)).mitigations["eodd"]
-    assert one.plan == MitigationPlan(("unet",), (8.0,), (), 1.0, 1.0, 0.02)
+    assert one.plan == MitigationPlan(("unet",), (8.0,), (), "train", 1.0, 1.0, 0.02)
     assert one.methods == {None: EqualisedOdds(weight=1.0)}
     assert (one.train.steps, one.train.selection) == (2, "")
     for levels in ((4, 8), [4.0, 8.0]):

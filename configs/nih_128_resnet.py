@@ -10,13 +10,13 @@ depend on the diagnoser. The training of the diagnoser takes 20 minutes of proce
 
 from ml_collections import ConfigDict
 
-from configs.nih_128 import get_config as other_diagnoser
 from fairrecon_jax.defaults import training
+from fairrecon_jax.study.bundled import configuration
 
 
 def get_config() -> ConfigDict:
     """The study's configuration."""
-    c = other_diagnoser()
+    c = configuration("nih_128")
     known = c.diagnosers.findings
     kept = {name: known[name] for name in ("kind", "flip", "shift", "gain", "zoom", "rotate")}
     findings = ConfigDict({**kept, "backbone": "resnet18", "width": 32})

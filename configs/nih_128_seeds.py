@@ -9,14 +9,13 @@ its work directory may be copied. Half an hour of processor time more. See docs/
 
 from ml_collections import ConfigDict
 
-from configs.nih_128 import HEADLINE
-from configs.nih_128 import get_config as whole_study
+from fairrecon_jax.study.bundled import configuration
 
 
 def get_config() -> ConfigDict:
     """The study's configuration."""
-    c = whole_study()
-    c.degradation.levels = (HEADLINE,)
+    c = configuration("nih_128")
+    c.degradation.levels = (c.degradation.headline_level,)
     del c.reconstructors.irsde
     c.mitigations = ConfigDict()
     c.seeds = (0, 1, 2)

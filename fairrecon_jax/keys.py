@@ -109,8 +109,7 @@ def identity(value: Any, everything: bool = False) -> Any:
 
     A dataclass gives its class name and its fields, less those declared `free` and those `added`
     that have their default; mappings, lists and tuples give their parts, arrays a digest of their
-    values. Two equal identities are the same
-    choice, whatever object or file held it.
+    values. Two equal identities are the same choice, whatever object or file held it.
 
     Args:
       value: built of dataclasses, mappings, sequences, arrays, paths and scalars.

@@ -39,7 +39,7 @@ class Classifier:
       columns: their columns in the batch's labels.
       backbone: one of `BACKBONES`.
       width: channels of the first stage (64 in the published networks, which files of weights
-        need); a DenseNet grows by half of it, an AlexNet takes a multiple of 4.
+        need); a DenseNet grows by half of it.
       hidden: widths of the head's hidden layers; (512, 256) for grade and type in the paper.
       preprocessing: what the network is fed (224 pixels in the paper; a range of -1024 to 1024 for
         networks trained the TorchXRayVision way).

@@ -33,18 +33,17 @@ def imagenet_trunk(source: str | Path) -> dict[str, np.ndarray]:
       FileNotFoundError: there is no such file.
     """
     path = find_lpips(source)
-    try:
-        arrays, state = read_arrays(path), {}
-        for number, place in enumerate((0, 3, 6, 8, 10)):
-            kernel = arrays[f"AlexNet_0.Conv_{number}.kernel"]
-            # [H, W, in, out] becomes [out, in, H, W]
-            state[f"features.{place}.weight"] = np.transpose(kernel, (3, 2, 0, 1))
-            state[f"features.{place}.bias"] = arrays[f"AlexNet_0.Conv_{number}.bias"]
-    except InputError:
-        raise
-    except Exception as error:  # as of `read_lpips`
-        text = " ".join(str(error).split())[:120] or type(error).__name__
-        raise InputError(f"{path} cannot be read as LPIPS weights: {text}") from error
+    arrays, state = read_arrays(path), {}
+    for number, place in enumerate((0, 3, 6, 8, 10)):
+        name = f"AlexNet_0.Conv_{number}"
+        kernel, bias = (arrays.get(f"{name}.{leaf}") for leaf in ("kernel", "bias"))
+        if kernel is None or bias is None or kernel.ndim != 4:
+            raise InputError(
+                f"{path} cannot be read as LPIPS weights: no kernel and bias of {name}"
+            )
+        # [H, W, in, out] becomes [out, in, H, W]
+        state[f"features.{place}.weight"] = np.transpose(kernel, (3, 2, 0, 1))
+        state[f"features.{place}.bias"] = bias
     return state
 
 
@@ -72,6 +71,24 @@ def find_lpips(source: str | Path) -> Path:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Arrays by dotted key.
+
+    Raises:
+      InputError: the file cannot be read.
+    """
+    try:
+        return _arrays(path)
+    except InputError:
+        raise
+    except Exception as error:  # unpickling passes on whatever another kind of file makes it raise
+        text = " ".join(str(error).split())[:120] or type(error).__name__
+        raise InputError(
+            f"{path} cannot be read as LPIPS weights, which are .npz files or the .ckpt of "
+            f"{PACKAGE}: {text}"
+        ) from error
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
     """Arrays by dotted key."""
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as file:

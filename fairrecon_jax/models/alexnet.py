@@ -35,7 +35,7 @@ class AlexNet(nn.Module):
 
     Attributes:
       outputs: number of logits.
-      width: channels of the first convolution, a multiple of 4; 64 as published.
+      width: channels of the first convolution; 64 as published.
       hidden: widths of the hidden layers of the head.
       axis_name: mapped axis over which batch statistics are averaged in training, or None.
       dtype: type of the computation; parameters and logits stay float32.

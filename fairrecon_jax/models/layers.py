@@ -109,7 +109,8 @@ def max_pool_3x3_stride_2(x: Array, padding: Literal[0, 1] = 1) -> jax.Array:
 
     Returns:
       [B, ceil(H/2), ceil(W/2), C], equal to `nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))`;
-        without border [B, ceil(H/2) - 1, ceil(W/2) - 1, C] of odd H and W (one less of even).
+        without border [B, ceil(H/2) - 1, ceil(W/2) - 1, C], equal to `nn.max_pool(x, (3, 3), (2,
+        2))`.
 
     Example:
       >>> image = jnp.arange(25.0).reshape(1, 5, 5, 1)  # rows 0 to 4, 5 to 9, ...
